@@ -1,0 +1,113 @@
+package millrace
+
+// Sink is a consumer of the queue with a position of its own.
+type Sink string
+
+// The sinks.
+const (
+	SinkEvents Sink = "events"
+	SinkRollup Sink = "rollup"
+)
+
+// Outcome says what became of an event. For every sink, project, source and
+// minute of arrival: received = stored + sampled + filtered + duplicate + rejected.
+type Outcome string
+
+// The outcomes. OutcomeRefused counts what was refused at the door; it is not
+// part of OutcomeReceived, which starts at the queue.
+const (
+	OutcomeReceived  Outcome = "received"
+	OutcomeStored    Outcome = "stored"
+	OutcomeSampled   Outcome = "sampled"
+	OutcomeFiltered  Outcome = "filtered"
+	OutcomeDuplicate Outcome = "duplicate"
+	OutcomeRejected  Outcome = "rejected"
+	OutcomeRefused   Outcome = "refused"
+)
+
+// LedgerEntry is one account. Entries with equal keys (all but the numbers and
+// Example) are added up by the Store; the first example is kept.
+type LedgerEntry struct {
+	Sink            Sink
+	Project, Source string
+	Minute          int64 // of arrival, Unix seconds, a multiple of 60
+	Outcome         Outcome
+	Reason          string // set for rejected, refused and filtered
+	Events          int64
+	Weight          int64
+	Example         string
+}
+
+// LedgerQuery selects accounts by time of arrival; empty fields match all.
+type LedgerQuery struct {
+	From, To        int64 // Unix seconds, half open; 0 is unbounded
+	Project, Source string
+	Sink            Sink
+	ByMinute        bool // else summed over the range, Minute 0
+}
+
+// Position is how far a sink has folded a partition: all records before
+// Offset, and of the record at Offset the events with a lower ordinal.
+type Position struct {
+	Partition  int32
+	Generation int64  // counts re-creations and regressions of the partition's log
+	TopicID    string // Kafka topic id of this generation
+	Offset     int64
+	Ordinal    int32
+	MaxTime    int64 // largest min(event time, append time) folded, ns: the watermark
+}
+
+// Gap is a range of offsets a sink could not read. Gaps are shown, never fatal.
+type Gap struct {
+	Sink       Sink
+	Partition  int32
+	Generation int64 // the generation that ended or has the hole
+	From, To   int64 // offsets, half open; To is -1 if unknown
+	Found      int64 // ns
+	Reason     string
+}
+
+// SetAside is a record, or one event of it, that was taken out of the stream
+// because a stage panicked or overran its deadline. Its payload is kept.
+type SetAside struct {
+	Sink            Sink
+	Partition       int32
+	Generation      int64
+	Offset          int64
+	Ordinal         int32 // -1: the whole record
+	Time            int64 // ns
+	Project, Source string
+	Stage, Reason   string
+	Payload         []byte // at most 1 MiB
+}
+
+// ClientWindow is a sink's memory of the requests of one client, encoded by
+// the pipeline and opaque to the Store.
+type ClientWindow struct {
+	Client  string
+	Updated int64 // ns; windows unused for 30 days may be forgotten
+	State   []byte
+}
+
+// Admission is a value that a capped rollup dimension accepted.
+type Admission struct {
+	Rollup, Dimension, Value string
+}
+
+// Commit is what a sink stores in one transaction together with its rows.
+type Commit struct {
+	Sink      Sink
+	Positions []Position // only those that moved
+	Clients   []ClientWindow
+	Ledger    []LedgerEntry
+	Gaps      []Gap
+	SetAside  []SetAside
+	Admitted  []Admission // rollup sink only
+}
+
+// SinkState is what a sink had committed when it was last running.
+type SinkState struct {
+	Positions []Position
+	Clients   []ClientWindow
+	Admitted  []Admission
+}
