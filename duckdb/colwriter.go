@@ -1,0 +1,243 @@
+package duckdb
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"runtime"
+	"unsafe"
+
+	"github.com/duckdb/duckdb-go/v2/mapping"
+)
+
+// chunkRows is how many rows one data chunk holds (DuckDB's vector size).
+const chunkRows = 2048
+
+// table appends rows to one table inside the open write transaction. Columns
+// are filled a chunk at a time, straight into DuckDB's vectors:
+//
+//	for from := 0; from < n; from += chunkRows {
+//		k := min(chunkRows, n-from)
+//		t.int64s(0, times[from:from+k])
+//		t.strings(1, column, from, k)
+//		if err := t.emit(k); err != nil { ... }
+//	}
+//
+// Every column must be filled, with k values, before each emit. This is 1.6
+// times as fast as the row appender and allocates nothing per row. One
+// goroutine at a time.
+type table struct {
+	name   string
+	app    mapping.Appender
+	types  []mapping.LogicalType
+	chunk  mapping.DataChunk
+	pins   runtime.Pinner
+	pinned map[unsafe.Pointer]bool
+	arenas [][]byte // per column, for strings that are copied
+	rows   int64
+}
+
+func newTable(c *conn, name string) (*table, error) {
+	t := &table{name: name, pinned: map[unsafe.Pointer]bool{}}
+	if mapping.AppenderCreate(c.raw, "main", name, &t.app) == mapping.StateError {
+		err := newDBError(mapping.AppenderError(t.app))
+		mapping.AppenderDestroy(&t.app)
+		return nil, fmt.Errorf("append to %s: %w", name, err)
+	}
+	n := int(mapping.AppenderColumnCount(t.app))
+	for i := range n {
+		t.types = append(t.types, mapping.AppenderColumnType(t.app, mapping.IdxT(i)))
+	}
+	t.chunk = mapping.CreateDataChunk(t.types)
+	t.arenas = make([][]byte, n)
+	return t, nil
+}
+
+// emit hands k filled rows to the appender, which copies them.
+func (t *table) emit(k int) error {
+	mapping.DataChunkSetSize(t.chunk, mapping.IdxT(k))
+	if mapping.AppendDataChunk(t.app, t.chunk) == mapping.StateError {
+		return t.fail("append to")
+	}
+	mapping.DataChunkReset(t.chunk)
+	t.rows += int64(k)
+	return nil
+}
+
+// flush moves what was emitted into the transaction. After an error the
+// transaction is lost: a later COMMIT may return success and store nothing.
+func (t *table) flush() error {
+	if mapping.AppenderFlush(t.app) == mapping.StateError {
+		return t.fail("flush")
+	}
+	return nil
+}
+
+func (t *table) fail(op string) error {
+	return fmt.Errorf("%s %s: %w", op, t.name, newDBError(mapping.AppenderError(t.app)))
+}
+
+// release frees everything. Rows not flushed are discarded by Clear first:
+// destroying an appender would write them, even after a ROLLBACK.
+func (t *table) release() {
+	mapping.AppenderClear(t.app)
+	mapping.AppenderDestroy(&t.app)
+	mapping.DestroyDataChunk(&t.chunk)
+	for i := range t.types {
+		mapping.DestroyLogicalType(&t.types[i])
+	}
+	t.pins.Unpin()
+}
+
+func (t *table) vector(col int) mapping.Vector {
+	return mapping.DataChunkGetVector(t.chunk, mapping.IdxT(col))
+}
+
+func (t *table) data(col int) unsafe.Pointer { return mapping.VectorGetData(t.vector(col)) }
+
+// int64s fills a BIGINT or timestamp column.
+func (t *table) int64s(col int, src []int64) {
+	copy(unsafe.Slice((*int64)(t.data(col)), chunkRows), src)
+}
+
+// timesNS fills a TIMESTAMP_NS column from Unix nanoseconds.
+func (t *table) timesNS(col int, src []int64) {
+	dst := unsafe.Slice((*int64)(t.data(col)), chunkRows)
+	for i, v := range src {
+		dst[i] = clampNS(v)
+	}
+}
+
+// clampNS moves the three values that DuckDB gives a meaning of their own
+// (-infinity, infinity and one below) by a nanosecond or two.
+func clampNS(v int64) int64 {
+	return min(max(v, math.MinInt64+2), math.MaxInt64-1)
+}
+
+// int32s fills an INTEGER column.
+func (t *table) int32s(col int, src []int32) {
+	copy(unsafe.Slice((*int32)(t.data(col)), chunkRows), src)
+}
+
+// uint8s fills a UTINYINT column.
+func (t *table) uint8s(col int, src []uint8) {
+	copy(unsafe.Slice((*uint8)(t.data(col)), chunkRows), src)
+}
+
+// float64s fills a DOUBLE column.
+func (t *table) float64s(col int, src []float64) {
+	copy(unsafe.Slice((*float64)(t.data(col)), chunkRows), src)
+}
+
+// sameInt64 fills a BIGINT column with k equal values.
+func (t *table) sameInt64(col, k int, v int64) {
+	dst := unsafe.Slice((*int64)(t.data(col)), k)
+	for i := range dst {
+		dst[i] = v
+	}
+}
+
+// null makes a row of the chunk being filled NULL.
+func (t *table) null(col, row int) {
+	v := t.vector(col)
+	mapping.VectorEnsureValidityWritable(v)
+	word := (*uint64)(unsafe.Add(mapping.VectorGetValidity(v), row/64*8))
+	*word &^= 1 << (row % 64)
+}
+
+// arena fills a VARCHAR or BLOB column with k strings from index from on, where
+// string i is data[end[i-1]:end[i]] (millrace.Strings). Long ones are not
+// copied: the vector points into data, which is pinned until release and must
+// not change before emit. VARCHAR must be valid UTF-8: nothing checks it later.
+func (t *table) arena(col int, data []byte, end []uint32, from, k int) {
+	t.pin(data)
+	base := t.data(col)
+	var start uint32
+	if from > 0 {
+		start = end[from-1]
+	}
+	for i, e := range end[from : from+k] {
+		putString(unsafe.Add(base, i*16), data[start:e])
+		start = e
+	}
+}
+
+// strings fills a VARCHAR column, copying the strings.
+func (t *table) strings(col int, src []string) {
+	total := 0
+	for _, s := range src {
+		total += len(s)
+	}
+	buf := t.grow(col, total)
+	base := t.data(col)
+	for i, s := range src {
+		n := len(buf)
+		buf = append(buf, s...)
+		putString(unsafe.Add(base, i*16), buf[n:])
+	}
+}
+
+// blobs fills a BLOB column, copying the values; a nil slice becomes NULL.
+func (t *table) blobs(col int, src [][]byte) {
+	total := 0
+	for _, s := range src {
+		total += len(s)
+	}
+	buf := t.grow(col, total)
+	base := t.data(col)
+	for i, s := range src {
+		n := len(buf)
+		buf = append(buf, s...)
+		putString(unsafe.Add(base, i*16), buf[n:])
+		if s == nil {
+			t.null(col, i)
+		}
+	}
+}
+
+// sameString fills a VARCHAR column with k equal strings.
+func (t *table) sameString(col, k int, s string) {
+	buf := append(t.grow(col, len(s)), s...)
+	base := t.data(col)
+	for i := range k {
+		putString(unsafe.Add(base, i*16), buf)
+	}
+}
+
+// grow returns the empty, pinned arena of a column with room for n bytes. It
+// serves one chunk: emit copies.
+func (t *table) grow(col, n int) []byte {
+	if cap(t.arenas[col]) < n {
+		t.arenas[col] = make([]byte, 0, n+n/4)
+	}
+	t.pin(t.arenas[col][:cap(t.arenas[col])])
+	return t.arenas[col][:0]
+}
+
+// pin keeps Go memory in place while vectors point into it.
+func (t *table) pin(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	p := unsafe.Pointer(unsafe.SliceData(data))
+	if !t.pinned[p] {
+		t.pins.Pin(p)
+		t.pinned[p] = true
+	}
+}
+
+// putString writes a duckdb_string_t: the length, then up to 12 bytes of text
+// or a 4-byte prefix and the address. The address is written as a number, so
+// that no write barrier looks at the memory of C beneath it; pin has made it
+// stable.
+func putString(p unsafe.Pointer, s []byte) {
+	dst := (*[16]byte)(p)
+	if len(s) <= inlineLen {
+		*dst = [16]byte{byte(len(s))}
+		copy(dst[4:], s)
+		return
+	}
+	binary.LittleEndian.PutUint32(dst[:], uint32(len(s)))
+	copy(dst[4:8], s)
+	*(*uint64)(unsafe.Add(p, 8)) = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s))))
+}

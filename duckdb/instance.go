@@ -1,0 +1,188 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	driver "github.com/duckdb/duckdb-go/v2"
+	"github.com/duckdb/duckdb-go/v2/mapping"
+)
+
+// instance is one open DuckDB: the database, the writer's connection and the
+// readers' pool.
+type instance struct {
+	db     mapping.Database
+	std    *sql.DB // the same instance through database/sql, where functions are registered
+	writer *conn
+	idle   chan *conn // readers at rest
+	slots  chan struct{}
+}
+
+// maxReaders bounds concurrent reads: each may use all threads, so more would
+// only share the same cores and memory.
+const maxReaders = 16
+
+func openInstance(ctx context.Context, opt Options, path string) (*instance, error) {
+	config := map[string]string{
+		// Storage format 1.0 is the default and lacks newer compressions.
+		"storage_compatibility_version": "latest",
+		"threads":                       strconv.Itoa(opt.Threads),
+		"memory_limit":                  fmt.Sprintf("%dB", opt.Memory),
+		"autoload_known_extensions":     "false",
+		"autoinstall_known_extensions":  "false",
+		"allow_community_extensions":    "false",
+	}
+	query := url.Values{}
+	for k, v := range config {
+		query.Set(k, v)
+	}
+	connector, err := driver.NewConnector(path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, newDriverError(err)
+	}
+	in := &instance{
+		std: sql.OpenDB(connector), idle: make(chan *conn, maxReaders), slots: make(chan struct{}, maxReaders),
+	}
+	if err := in.attach(path, config); err != nil {
+		in.close()
+		return nil, err
+	}
+	if err := in.configure(ctx, opt, path); err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// newDriverError keeps DuckDB's message, whose class wrap looks at.
+func newDriverError(err error) error {
+	msg := err.Error()
+	for _, class := range []string{"IO Error:", "Serialization Error:", "FATAL Error:", "INTERNAL Error:", "Invalid Error:", "Out of Memory Error:"} {
+		if i := strings.Index(msg, class); i >= 0 {
+			return newDBError(msg[i:])
+		}
+	}
+	return err
+}
+
+// attach opens raw handles on the instance that the driver opened, through the
+// cache both share. The configuration must be the same.
+func (in *instance) attach(path string, config map[string]string) error {
+	var c mapping.Config
+	if mapping.CreateConfig(&c) == mapping.StateError {
+		return newDBError("Connection Error: cannot allocate a configuration")
+	}
+	defer mapping.DestroyConfig(&c)
+	mapping.SetConfig(c, "duckdb_api", "go")
+	for k, v := range config {
+		if mapping.SetConfig(c, k, v) == mapping.StateError {
+			return fmt.Errorf("set %s=%s: refused", k, v)
+		}
+	}
+	var msg string
+	if mapping.GetOrCreateFromCache(driver.GetInstanceCache(), path, &in.db, c, &msg) == mapping.StateError {
+		return newDBError(msg)
+	}
+	var err error
+	in.writer, err = connect(in.db)
+	return err
+}
+
+// configure sets what can only be set on an open instance, registers functions
+// and then locks the door: from here on nothing in this instance can touch
+// another file or change a setting, whatever a user's statement contains.
+func (in *instance) configure(ctx context.Context, opt Options, path string) error {
+	if err := in.registerFunctions(ctx); err != nil {
+		return err
+	}
+	for _, set := range []string{
+		"SET GLOBAL TimeZone = 'UTC'",
+		"SET GLOBAL temp_directory = " + quote(path+".tmp"),
+		fmt.Sprintf("SET GLOBAL max_temp_directory_size = '%dB'", opt.TempSize),
+		fmt.Sprintf("SET GLOBAL checkpoint_threshold = '%dB'", opt.Checkpoint),
+		// Newest-first pages read wide rows only for the few that are returned.
+		"SET GLOBAL late_materialization_max_rows = 1000",
+		"SET GLOBAL enable_external_access = false",
+		"SET GLOBAL lock_configuration = true",
+	} {
+		if _, err := in.writer.exec(ctx, set); err != nil {
+			return fmt.Errorf("%s: %w", set, err)
+		}
+	}
+	return nil
+}
+
+func (in *instance) registerFunctions(ctx context.Context) error {
+	c, err := in.std.Conn(ctx)
+	if err != nil {
+		return newDriverError(err)
+	}
+	defer c.Close()
+	for _, register := range rollupFunctions {
+		if err := register(c); err != nil {
+			return fmt.Errorf("register function: %w", err)
+		}
+	}
+	return nil
+}
+
+// registerFunc registers functions through database/sql.
+type registerFunc = func(*sql.Conn) error
+
+func (in *instance) replaceWriter() error {
+	in.writer.close()
+	c, err := connect(in.db)
+	if err == nil {
+		in.writer = c
+	}
+	return err
+}
+
+// reader takes a connection; put gives it back.
+func (in *instance) reader(ctx context.Context) (*conn, error) {
+	select {
+	case in.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case c := <-in.idle:
+		return c, nil
+	default:
+	}
+	c, err := connect(in.db)
+	if err != nil {
+		<-in.slots
+	}
+	return c, err
+}
+
+func (in *instance) put(c *conn) {
+	in.idle <- c
+	<-in.slots
+}
+
+// close releases all handles; nobody uses them any more. The file is closed
+// with the last one.
+func (in *instance) close() {
+	if in.writer != nil {
+		in.writer.close()
+	}
+	for len(in.idle) > 0 {
+		(<-in.idle).close()
+	}
+	if in.db.Ptr != nil {
+		mapping.Close(&in.db)
+	}
+	_ = in.std.Close() // closing handles of a lost instance reports what is known already
+}
+
+// quote returns s as a SQL string literal.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// ident returns s as a SQL identifier.
+func ident(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
