@@ -60,12 +60,16 @@ type Duration time.Duration
 
 const day = 24 * time.Hour
 
+// maxDays is the longest duration in whole days, a century, far below where a
+// time.Duration overflows.
+const maxDays = 36_525
+
 // ParseDuration parses what Duration accepts.
 func ParseDuration(s string) (time.Duration, error) {
 	orig, days := s, time.Duration(0)
 	if i := strings.IndexByte(s, 'd'); i > 0 {
 		n, err := strconv.ParseInt(s[:i], 10, 32)
-		if err != nil {
+		if err != nil || n < -maxDays || n > maxDays {
 			return 0, fmt.Errorf("%q is not a duration such as 90d or 1h30m", orig)
 		}
 		days, s = time.Duration(n)*day, s[i+1:]
