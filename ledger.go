@@ -105,6 +105,26 @@ type Commit struct {
 	Admitted  []Admission // rollup sink only
 }
 
+// LastArrival returns the start of the latest minute of arrival, in Unix
+// seconds, that the commit accounts for: what retention counts from. A commit
+// without accounts has the latest bucket of its cells, which is no later than
+// their arrival (event times are not ahead of it).
+func (c *Commit) LastArrival(cells []*CellBatch) int64 {
+	var last int64
+	for i := range c.Ledger {
+		last = max(last, c.Ledger[i].Minute)
+	}
+	if len(c.Ledger) > 0 {
+		return last
+	}
+	for _, b := range cells {
+		for _, t := range b.Bucket {
+			last = max(last, t)
+		}
+	}
+	return last
+}
+
 // SinkState is what a sink had committed when it was last running.
 type SinkState struct {
 	Positions []Position

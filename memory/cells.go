@@ -1,0 +1,111 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/rollupdef"
+)
+
+// group is one row of an answer in the making.
+type group struct {
+	bucket int64
+	dims   []string
+	states []*state
+}
+
+// Cells implements millrace.Store: it goes through all minute cells. With step
+// 0 the bucket of the answer is q.From.
+func (s *Store) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBatch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rollups[q.Rollup]
+	if r == nil {
+		return nil, millrace.Errorf(millrace.ErrNotFound, "there is no rollup %q", q.Rollup)
+	}
+	if err := rollupdef.CheckQuery(&r.schema, &q); err != nil {
+		return nil, err
+	}
+	groups := map[cellKey]*group{}
+	want := setID(r.names(q.Set))
+	for key, c := range r.cells {
+		bucket := q.Granularity.Floor(key.bucket)
+		if key.set != want || bucket < q.From || bucket >= q.To || r.dropped(key.bucket, q.Granularity) {
+			continue
+		}
+		if !q.Where.Match(func(field string) string { return c.dims[field] }) {
+			continue
+		}
+		r.fold(groups, c, &q, floor(bucket, q.Step, q.From))
+	}
+	return r.answer(groups, &q), ctx.Err()
+}
+
+// dropped reports whether retention has dropped the cells of a granularity that
+// the minute belongs to.
+func (r *rollup) dropped(minute int64, g millrace.Granularity) bool {
+	switch g {
+	case millrace.Minute:
+		return r.hours[millrace.Hour.Floor(minute)].sealed
+	case millrace.Hour:
+		return r.days[millrace.Day.Floor(minute)].sealed
+	}
+	return false
+}
+
+// fold merges a cell into the group it belongs to.
+func (r *rollup) fold(groups map[cellKey]*group, c *cell, q *millrace.CellQuery, step int64) {
+	values := map[string]string{}
+	var dims []string
+	for _, d := range q.By {
+		name := r.schema.Dimensions[d]
+		values[name] = c.dims[name]
+		dims = append(dims, c.dims[name])
+	}
+	key := cellKey{bucket: step, values: joined(values)}
+	g := groups[key]
+	specs := r.schema.States()
+	if g == nil {
+		g = &group{bucket: step, dims: dims}
+		for _, i := range q.States {
+			g.states = append(g.states, newState(specs[i].Kind))
+		}
+		groups[key] = g
+	}
+	for j, i := range q.States {
+		// A metric younger than the cell has no state here.
+		if st := c.states[specs[i].Name]; st != nil {
+			g.states[j].merge(st)
+		}
+	}
+}
+
+func (r *rollup) answer(groups map[cellKey]*group, q *millrace.CellQuery) *millrace.CellBatch {
+	var rows []*group
+	for _, g := range groups {
+		rows = append(rows, g)
+	}
+	slices.SortFunc(rows, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.bucket, b.bucket), slices.Compare(a.dims, b.dims))
+	})
+	out := &millrace.CellBatch{
+		Rollup: q.Rollup, Set: q.Set,
+		Dims: make([][]string, len(q.By)), States: make([]millrace.StateColumn, len(q.States)),
+	}
+	specs := r.schema.States()
+	for j, i := range q.States {
+		out.States[j].Kind = specs[i].Kind
+	}
+	for _, g := range rows {
+		out.Bucket = append(out.Bucket, g.bucket)
+		for j, d := range g.dims {
+			out.Dims[j] = append(out.Dims[j], d)
+		}
+		for j, st := range g.states {
+			st.appendTo(&out.States[j])
+		}
+	}
+	return out
+}
