@@ -39,9 +39,6 @@ func build[T, S any, P sketcher[S]](t *testing.T, r *rand.Rand, items []T, add f
 		return s
 	}
 	for rest := items; len(rest) > 0; {
-		if bare := len(s.AppendTo(nil)) == 2; s.Empty() != bare {
-			t.Fatalf("Empty = %v, but the encoding says %v", s.Empty(), bare)
-		}
 		n := 1 + r.IntN(len(rest))
 		part := build[T, S, P](t, r, rest[:n], add)
 		rest = rest[n:]
@@ -67,7 +64,7 @@ func TestHistBytesAreCanonical(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(12) {
 				r := newRand(seed)
-				values := make([]weighted, r.IntN(1+[]int{5, 60, 3000}[seed%3]))
+				values := make([]weighted, r.IntN(1+[]int{5, 60, 1500}[seed%3]))
 				for i := range values {
 					w := uint64(r.IntN(3))
 					if r.IntN(20) == 0 {
@@ -86,10 +83,10 @@ func TestHistBytesAreCanonical(t *testing.T) {
 				}
 				add := func(h *Hist, x weighted) { h.Add(x.v, x.w) }
 				want := histOracle(values)
-				for range 4 {
+				for range 3 {
 					r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 					h := build[weighted, Hist](t, r, parts, add)
-					if got := h.AppendTo(nil); !bytes.Equal(got, want) {
+					if got := h.AppendTo(nil); !bytes.Equal(got, want) || h.Empty() != (len(want) == 2) {
 						t.Fatalf("seed %d, %d values: encoded\n%x, want\n%x", seed, len(values), got, want)
 					}
 				}
@@ -99,7 +96,7 @@ func TestHistBytesAreCanonical(t *testing.T) {
 }
 
 func TestHLLBytesAreCanonical(t *testing.T) {
-	sizes := []int{0, 1, 2, 4, 5, 16, 17, 100, 769, 1000, 1023, 1024, 1025, 1026, 1500, 8000, 40000}
+	sizes := []int{0, 1, 2, 4, 5, 16, 17, 100, 769, 1000, 1023, 1024, 1025, 1026, 1500, 8000}
 	for _, n := range sizes {
 		for seed := range uint64(3) {
 			r := newRand(seed)
@@ -119,7 +116,7 @@ func TestHLLBytesAreCanonical(t *testing.T) {
 			for range 3 {
 				r.Shuffle(len(hashes), func(i, j int) { hashes[i], hashes[j] = hashes[j], hashes[i] })
 				h := build[uint64, HLL](t, r, hashes, (*HLL).AddHash)
-				if got := h.AppendTo(nil); !bytes.Equal(got, want) {
+				if got := h.AppendTo(nil); !bytes.Equal(got, want) || h.Empty() != (n == 0) {
 					t.Fatalf("%d hashes: encoded\n%x, want\n%x", n, got, want)
 				}
 			}
