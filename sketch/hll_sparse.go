@@ -111,17 +111,31 @@ func (h *HLL) grow(need int) {
 	for loadOf(size) < need {
 		size = min(size*2, lastTable)
 	}
+	if size <= cap(h.table) {
+		h.growInPlace(size)
+		return
+	}
+	old := h.table
+	h.table = make([]uint32, size)
+	h.rehash(old)
+}
+
+// growInPlace is grow into memory that Reset kept.
+func (h *HLL) growInPlace(size int) {
 	var scratch [MaxSparse]uint32
 	old := h.gather(scratch[:0])
-	if size <= cap(h.table) {
-		h.table = h.table[:size]
-		clear(h.table)
-	} else {
-		h.table = make([]uint32, size)
-	}
+	h.table = h.table[:size]
+	clear(h.table)
+	h.rehash(old)
+}
+
+// rehash puts the entries of a table, or a list of them, into an empty table.
+func (h *HLL) rehash(old []uint32) {
 	for _, e := range old {
-		slot, _ := h.find(e)
-		h.table[slot] = e
+		if e != 0 {
+			slot, _ := h.find(e)
+			h.table[slot] = e
+		}
 	}
 }
 
