@@ -1,0 +1,148 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/failpoint"
+)
+
+// Append stores the records and returns when all of them are durable. Their
+// Arrived is set to the time of the call. All records of a client go to one
+// partition, chosen by a fixed hash; others go in turn, one partition per
+// call.
+//
+// It waits while Options.Buffer is used up. When it returns, no payload is in
+// use any more, also on error. After an error some of the records may be
+// stored: an append is repeated under its client sequence or not at all.
+// Errors: ErrThrottled (no room before ctx ended, or the size cap is reached),
+// ErrTooLarge, ErrInvalid, ErrTimeout (outcome unknown), ErrUnavailable.
+func (q *Queue) Append(ctx context.Context, recs []*millrace.Record) error {
+	if err := failpoint.Hit("queue.append"); err != nil {
+		return err
+	}
+	if err := q.Pressure(); err != nil {
+		return err
+	}
+	call := appendCall{q: q, dirty: make([]bool, q.partitions)}
+	if err := call.encode(recs); err != nil {
+		return fmt.Errorf("append: %w", err)
+	}
+	err := call.produce(ctx)
+	call.wg.Wait()
+	if err == nil {
+		err = q.failed("append", call.err)
+	}
+	if err == nil {
+		err = call.sync()
+	}
+	if err != nil {
+		return err
+	}
+	return failpoint.Hit("queue.append.after")
+}
+
+// appendCall is the state of one Append.
+type appendCall struct {
+	q    *Queue
+	recs []*kgo.Record
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex
+	err   error // the first of a record
+	dirty []bool
+}
+
+func (c *appendCall) encode(recs []*millrace.Record) error {
+	arrived := c.q.now().UnixNano()
+	turn := int32((c.q.turn.Add(1) - 1) % uint32(c.q.partitions))
+	c.recs = make([]*kgo.Record, len(recs))
+	for i, r := range recs {
+		partition := turn
+		if r.Client != "" {
+			partition = clientPartition(r.Client, c.q.partitions)
+		}
+		k, err := encode(r, c.q.opts.Topic, partition, arrived)
+		if err != nil {
+			return err
+		}
+		r.Arrived = arrived
+		c.recs[i] = k
+	}
+	return nil
+}
+
+// clientPartition is fixed for ever: a client's requests must meet their
+// duplicates.
+func clientPartition(client string, partitions int32) int32 {
+	return int32(xxhash.Sum64String(client) % uint64(partitions))
+}
+
+// produce hands the records to the producer, as far as there is room.
+func (c *appendCall) produce(ctx context.Context) error {
+	for _, k := range c.recs {
+		size := recordSize(k)
+		if err := c.q.room.Acquire(ctx, size); err != nil {
+			return &millrace.Error{
+				Code: millrace.ErrThrottled, Op: "append", Err: err,
+				Message: "the queue is busy: " + c.q.opts.Buffer.String() + " of records wait for it",
+				Hint:    "the disk or broker is slower than the input; raise queue.buffer only if this is a short burst",
+			}
+		}
+		c.wg.Add(1)
+		c.q.client.Produce(ctx, k, c.done)
+	}
+	return nil
+}
+
+// done is called by the producer for each record, in its own goroutine.
+func (c *appendCall) done(k *kgo.Record, err error) {
+	size := recordSize(k)
+	c.q.room.Release(size)
+	c.mu.Lock()
+	if err == nil {
+		c.dirty[k.Partition] = true
+	} else if c.err == nil {
+		c.err = err
+	}
+	c.mu.Unlock()
+	if err == nil {
+		c.q.space.appended.Add(size)
+	}
+	c.wg.Done()
+}
+
+// recordSize is what a record takes in memory, roughly.
+func recordSize(k *kgo.Record) int64 {
+	n := len(k.Value) + 256
+	for _, h := range k.Headers {
+		n += len(h.Value)
+	}
+	return int64(n)
+}
+
+// sync waits until the partitions written to are on disk.
+func (c *appendCall) sync() error {
+	if c.q.syncer == nil {
+		return nil
+	}
+	var rounds []*round
+	for p, dirty := range c.dirty {
+		if dirty {
+			rounds = append(rounds, c.q.syncer.start(int32(p)))
+		}
+	}
+	for _, r := range rounds {
+		if err := r.wait(); err != nil {
+			err = unavailable("sync queue", c.q.dir, err)
+			c.q.health.fail(err)
+			return err
+		}
+	}
+	return nil
+}

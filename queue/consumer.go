@@ -1,0 +1,223 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace"
+)
+
+// fetchBytes bounds a fetch, compressed, over all partitions. Snappy shrinks
+// at most 21 to 1, so that one decompressed is at most 32 MiB. A batch that is
+// larger by itself is fetched alone.
+const fetchBytes = 3 << 19
+
+// fetchWait is how long a fetch of an idle topic waits at the broker; new
+// records answer it at once.
+const fetchWait = 5 * time.Second
+
+// Polled is one record as read. With Err the record could not be decoded: it
+// was written by another program or a newer version, or is damaged. Record is
+// set all the same, with its place, time and raw payload, to be set aside.
+// Payload and Value are the same bytes, owned by the caller.
+type Polled struct {
+	Record     *millrace.Record
+	Err        error
+	Key, Value []byte
+}
+
+// OffsetError says that a partition cannot be read at the offset asked for.
+// The partition is not read any further until Seek. Error code: ErrCorrupt if
+// the data is there and unreadable, else ErrNotFound.
+type OffsetError struct {
+	Partition int32
+	Asked     int64
+	// Bounds are those when the error was found; zero if they could not be
+	// read either.
+	Bounds
+	Err error
+}
+
+// Error implements error.
+func (e *OffsetError) Error() string {
+	return fmt.Sprintf("partition %d cannot be read at offset %d (it holds %d to %d, topic id %s): %v",
+		e.Partition, e.Asked, e.Low, e.High, e.TopicID, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *OffsetError) Unwrap() error { return e.Err }
+
+// Consumer reads partitions in offset order. It is for one goroutine; only
+// Close may be called from another.
+type Consumer struct {
+	q       *Queue
+	mu      sync.Mutex // guards client against Close
+	client  *kgo.Client
+	closed  bool
+	topicID topicID
+	next    map[int32]int64 // what to read next, of partitions that can be read
+	pending []*OffsetError  // not yet returned by Poll
+}
+
+// Consumer returns one that reads each given partition from its offset. An
+// offset outside of the partition's bounds is an error of Poll.
+func (q *Queue) Consumer(start map[int32]int64) (*Consumer, error) {
+	c := &Consumer{q: q, next: map[int32]int64{}}
+	return c, c.Seek(start)
+}
+
+// Seek goes on at other offsets; partitions not named stay where they are. It
+// connects anew, which also follows a topic that was created again.
+func (c *Consumer) Seek(offsets map[int32]int64) error {
+	for p, o := range offsets {
+		if p < 0 || p >= c.q.partitions || o < 0 {
+			return millrace.Errorf(millrace.ErrInvalid, "offset %d of partition %d: there are partitions 0 to %d",
+				o, p, c.q.partitions-1)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.q.opts.Timeout.Std())
+	defer cancel()
+	topic, err := c.q.topic(ctx)
+	if err != nil {
+		return c.q.failed("open consumer", err)
+	}
+	c.topicID = topic.id
+	maps.Copy(c.next, offsets)
+	return c.connect()
+}
+
+func (c *Consumer) connect() error {
+	at := make(map[int32]kgo.Offset, len(c.next))
+	for p, o := range c.next {
+		at[p] = kgo.NewOffset().At(o)
+	}
+	client, err := kgo.NewClient(append(c.q.clientOptions(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.q.opts.Topic: at}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchBytes),
+		kgo.FetchMaxWait(fetchWait),
+		kgo.MaxDecompressBatchBytes(maxBatchMemory),
+	)...)
+	if err != nil {
+		return c.q.failed("open consumer", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client != nil {
+		c.client.Close()
+	}
+	if c.client = client; c.closed {
+		client.Close()
+	}
+	return nil
+}
+
+// maxBatchMemory bounds a batch of an outside producer, decompressed. Ours
+// have at most batchBytes.
+const maxBatchMemory = 64 << 20
+
+// Poll returns the next records, at least one, as they are there; it waits
+// until there are or ctx ends. Records of a partition come in offset order;
+// offsets may be missing in between where the log was damaged.
+//
+// An *OffsetError concerns its partition alone: go on polling for the others,
+// Seek to go on with it. Records that came with it are returned first. Any
+// other error is ctx's or ErrUnavailable.
+func (c *Consumer) Poll(ctx context.Context) ([]Polled, error) {
+	for len(c.pending) == 0 {
+		out, err := c.poll(ctx)
+		if len(out) > 0 || err != nil {
+			return out, err
+		}
+	}
+	e := c.pending[0]
+	c.pending = c.pending[1:]
+	return nil, c.explain(ctx, e)
+}
+
+func (c *Consumer) poll(ctx context.Context) ([]Polled, error) {
+	fetches := c.client.PollFetches(ctx)
+	if fetches.IsClientClosed() {
+		return nil, c.q.failed("poll", kgo.ErrClientClosed)
+	}
+	out := make([]Polled, 0, fetches.NumRecords())
+	for _, f := range fetches {
+		for _, t := range f.Topics {
+			for i := range t.Partitions {
+				out = c.take(out, t.TopicID, &t.Partitions[i])
+			}
+		}
+	}
+	if len(out) == 0 && len(c.pending) == 0 {
+		return nil, ctx.Err()
+	}
+	return out, nil
+}
+
+// take adds a partition's records, and notes its error.
+func (c *Consumer) take(out []Polled, id topicID, p *kgo.FetchPartition) []Polled {
+	next, ok := c.next[p.Partition]
+	if !ok {
+		return out // ended by an error before
+	}
+	if id != (topicID{}) && id != c.topicID {
+		p.Records, p.Err = nil, kerr.InconsistentTopicID // created again meanwhile
+	}
+	for _, k := range p.Records {
+		if k.Offset < next {
+			continue // the beginning of a batch that holds the offset asked for
+		}
+		r, err := decode(k)
+		polled := Polled{Record: r, Err: err, Value: k.Value}
+		if err != nil {
+			polled.Key = k.Key
+		}
+		out = append(out, polled)
+		next = k.Offset + 1
+	}
+	c.next[p.Partition] = next
+	if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+		delete(c.next, p.Partition)
+		c.pending = append(c.pending, &OffsetError{Partition: p.Partition, Asked: next, Err: p.Err})
+	}
+	return out
+}
+
+// explain completes an error for the caller.
+func (c *Consumer) explain(ctx context.Context, e *OffsetError) error {
+	if b, err := c.q.Bounds(ctx); err == nil {
+		e.Bounds = b[e.Partition]
+	}
+	cause := &millrace.Error{Code: millrace.ErrCorrupt, Message: "the records there cannot be read", Err: e.Err}
+	switch {
+	case errors.Is(e.Err, kerr.OffsetOutOfRange):
+		cause.Code, cause.Message = millrace.ErrNotFound, "the log does not hold this offset"
+	case errors.Is(e.Err, kerr.UnknownTopicID), errors.Is(e.Err, kerr.InconsistentTopicID),
+		errors.Is(e.Err, kerr.UnknownTopicOrPartition):
+		cause.Code, cause.Message = millrace.ErrNotFound, "the topic was deleted"
+	}
+	e.Err = cause
+	return e
+}
+
+// Next returns the offset that Poll reads next of each partition that can be
+// read.
+func (c *Consumer) Next() map[int32]int64 { return maps.Clone(c.next) }
+
+// Close ends a Poll that waits and frees the connections.
+func (c *Consumer) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.client != nil {
+		c.client.Close()
+	}
+}

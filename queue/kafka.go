@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace"
+)
+
+// producerOptions are those of the one producer.
+//
+// Snappy: measured on JSON log lines it costs no more processor time than not
+// compressing at all (what it takes, it saves in copying), where lz4 takes
+// twice as long; and it cannot shrink a batch more than 21 to 1, which bounds
+// what a fetch can grow to in memory.
+//
+// No linger: a lone append goes out at once. Under load the client has up to
+// five requests under way, and what arrives meanwhile shares a batch.
+func (q *Queue) producerOptions() []kgo.Opt {
+	return append(q.clientOptions(),
+		kgo.DefaultProduceTopic(q.opts.Topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(batchBytes),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression()),
+		kgo.ProducerLinger(0),
+		// Memory is bounded by bytes, in Append. The record limit must not
+		// become the bound for small records.
+		kgo.MaxBufferedRecords(1<<20),
+		kgo.RecordDeliveryTimeout(q.opts.Timeout.Std()),
+	)
+}
+
+func (q *Queue) clientOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(q.addrs...),
+		kgo.ClientID("millrace"),
+		kgo.DisableClientMetrics(),
+		kgo.WithLogger(clientLog{q.log}),
+		kgo.RetryTimeout(q.opts.Timeout.Std()),
+	}
+}
+
+// clientLog passes what the client says to slog. Its warnings are about
+// retries that go on by themselves, so they are informative here; errors that
+// matter come back from calls.
+type clientLog struct{ log *slog.Logger }
+
+func (clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+func (l clientLog) Log(level kgo.LogLevel, msg string, kv ...any) {
+	l.log.Log(context.Background(), slog.LevelDebug, "kafka client: "+msg, append(kv, "level", level.String())...)
+}
+
+// brokerLog passes on what the embedded broker says. Its warnings are failed
+// writes and repairs: an operator should see them.
+type brokerLog struct{ log *slog.Logger }
+
+func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case kfake.LogLevelError, kfake.LogLevelWarn:
+		to = slog.LevelWarn
+	case kfake.LogLevelInfo, kfake.LogLevelDebug:
+		return // one line per request
+	}
+	if l.log.Enabled(context.Background(), to) {
+		l.log.Log(context.Background(), to, "embedded broker: "+fmt.Sprintf(format, args...))
+	}
+}
+
+// failed turns an error of a call to the broker into one for users.
+func (q *Queue) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*millrace.Error](err); ok {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	e := &millrace.Error{Code: millrace.ErrUnavailable, Op: op, Err: err}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e.Code, e.Message = millrace.ErrTimeout, "the queue did not answer in time; whether the records are stored is unknown"
+	case errors.Is(err, kgo.ErrClientClosed):
+		e.Message = "the queue is closed"
+	case errors.Is(err, kerr.MessageTooLarge):
+		e.Code, e.Message = millrace.ErrTooLarge, "the broker refuses records of this size"
+		e.Hint = fmt.Sprintf("set max.message.bytes of topic %q to at least %d", q.opts.Topic, batchBytes)
+	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
+		e.Message = "the broker did not take the records within " + q.opts.Timeout.String()
+		e.Hint = "is the broker at " + strings.Join(q.addrs, ", ") + " up and reachable?"
+	case q.cluster != nil && errors.Is(err, kerr.UnknownServerError):
+		e.Message = "the queue could not write to its directory"
+		e.Hint = diskHint(q.dir)
+	case q.cluster == nil:
+		e.Message = "the broker failed"
+		e.Hint = "see the log of the broker at " + strings.Join(q.addrs, ", ")
+	default:
+		e.Message = "the queue failed"
+	}
+	return e
+}
+
+// unavailable is the error of a directory that cannot be used.
+func unavailable(op, dir string, err error) error {
+	return &millrace.Error{
+		Code: millrace.ErrUnavailable, Op: op, Err: err,
+		Message: "the queue directory " + dir + " cannot be used",
+		Hint:    diskHint(dir),
+	}
+}
+
+func diskHint(dir string) string {
+	return "check that " + dir + " is writable and that its disk has free space"
+}
+
+// probe reports whether a small file can be written and synced in dir.
+func probe(dir string) error {
+	name := dir + string(os.PathSeparator) + "probe"
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(time.Unix(0, 0).String()) // anything: space is what is tested
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(name))
+}

@@ -1,0 +1,93 @@
+package queue
+
+import (
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/millrace/millrace"
+)
+
+// The two values of Options.Durability.
+const (
+	DurabilityFsync = "fsync"
+	DurabilityOS    = "os"
+)
+
+// Options configures the queue.
+type Options struct {
+	Broker      []string          `yaml:"broker" default:"" doc:"Addresses of an external Kafka (host:port). Empty runs the embedded broker in the data directory." example:"kafka1:9092,kafka2:9092"`
+	Listen      string            `yaml:"listen" default:"127.0.0.1:0" doc:"Where the embedded broker listens, for tools such as kcat; it is advertised exactly so. Port 0 picks a free one. There is no authentication: keep it on loopback." example:"127.0.0.1:9092"`
+	Topic       string            `yaml:"topic" default:"millrace" doc:"The topic; created if absent." example:"millrace"`
+	Partitions  int32             `yaml:"partitions" default:"4" doc:"Partitions of a new topic. Four feed the decoders of a machine of two to eight cores; each further one costs a file to sync. An existing topic keeps its number." example:"12"`
+	Replication int16             `yaml:"replication" default:"-1" doc:"Replicas of a new topic on an external Kafka; -1 is the broker's default." example:"3"`
+	Durability  string            `yaml:"durability" default:"fsync" doc:"fsync: a request is answered when its records are on disk. os: when they are in the page cache, which loses the last seconds on power loss." example:"os"`
+	Retention   millrace.Duration `yaml:"retention" default:"72h" doc:"How long the embedded broker keeps records that all sinks have folded, at least; whole segments are deleted." example:"24h"`
+	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
+	Buffer      millrace.Bytes    `yaml:"buffer" default:"64MiB" doc:"Memory for records that wait for the broker; further appends wait for room." example:"256MiB"`
+	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long an append retries an unreachable broker before it fails." example:"10s"`
+}
+
+// DefaultOptions returns what the tags of Options say.
+func DefaultOptions() Options {
+	return Options{
+		Listen:      "127.0.0.1:0",
+		Topic:       "millrace",
+		Partitions:  4,
+		Replication: -1,
+		Durability:  DurabilityFsync,
+		Retention:   millrace.Duration(72 * time.Hour),
+		Buffer:      64 << 20,
+		Timeout:     millrace.Duration(30 * time.Second),
+	}
+}
+
+// Bounds of the options. A thousand partitions is far more than one consumer
+// process can use. Sixteen MiB is the least buffer in which eight requests of
+// a full record each can be under way. The least cap holds two segments of
+// the smallest size per partition.
+const (
+	maxPartitions = 1000
+	minBuffer     = 16 << 20
+	maxBuffer     = 16 << 30
+	minMaxBytes   = 16 << 20
+	minRetention  = millrace.Duration(time.Minute)
+	maxRetention  = millrace.Duration(10 * 365 * 24 * time.Hour)
+	minTimeout    = millrace.Duration(time.Second)
+	maxTimeout    = millrace.Duration(10 * time.Minute)
+)
+
+// topicName is what Kafka allows.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// Validate reports every violation.
+func (o *Options) Validate(path string, v *millrace.Violations) {
+	for _, addr := range o.Broker {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			v.Add(path+".broker", addr, "host:port")
+		}
+	}
+	if len(o.Broker) == 0 {
+		host, port, err := net.SplitHostPort(o.Listen)
+		// The address is advertised to clients, so it must be one they can use.
+		if ip := net.ParseIP(host); err != nil || host == "" || port == "" || ip != nil && ip.IsUnspecified() {
+			v.Add(path+".listen", o.Listen, "host:port with a host that clients can connect to")
+		}
+	}
+	if !topicName.MatchString(o.Topic) || o.Topic == "." || o.Topic == ".." {
+		v.Add(path+".topic", o.Topic, "1 to 249 of a-z A-Z 0-9 . _ -")
+	}
+	millrace.Range(v, path+".partitions", o.Partitions, 1, maxPartitions)
+	if o.Replication != -1 && (o.Replication < 1 || o.Replication > 100) {
+		v.Add(path+".replication", o.Replication, "-1 or between 1 and 100")
+	}
+	if o.Durability != DurabilityFsync && o.Durability != DurabilityOS {
+		v.Add(path+".durability", o.Durability, "fsync or os")
+	}
+	millrace.Range(v, path+".retention", o.Retention, minRetention, maxRetention)
+	millrace.Range(v, path+".timeout", o.Timeout, minTimeout, maxTimeout)
+	millrace.Range(v, path+".buffer", o.Buffer, minBuffer, maxBuffer)
+	if o.MaxBytes != 0 && o.MaxBytes < minMaxBytes {
+		v.Add(path+".max_bytes", o.MaxBytes, "0 or at least "+millrace.Bytes(minMaxBytes).String())
+	}
+}
