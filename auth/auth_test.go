@@ -1,0 +1,370 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/meta"
+)
+
+type fixture struct {
+	*Guard
+	meta               millrace.Meta
+	now                time.Time
+	ingest, read, admn string
+}
+
+func setup(t *testing.T, opts Options, loopback bool) *fixture {
+	t.Helper()
+	m, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	f := &fixture{meta: m, now: time.Unix(1_700_000_000, 0)}
+	f.Guard = NewGuard(opts, loopback, m, func() time.Time { return f.now })
+	f.ingest, f.read, f.admn = f.key(t, millrace.ScopeIngest), f.key(t, millrace.ScopeRead), f.key(t, millrace.ScopeAdmin)
+	return f
+}
+
+func (f *fixture) key(t *testing.T, scope millrace.Scope) string {
+	t.Helper()
+	secret, key, err := NewKey("test", "shop", scope, f.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.meta.CreateKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+func request(method, target string, header ...string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = "localhost:8080"
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func TestLoopback(t *testing.T) {
+	f := func(addr string, want bool) {
+		t.Helper()
+		if got := Loopback(addr); got != want {
+			t.Errorf("Loopback(%q) = %v", addr, got)
+		}
+	}
+	for _, addr := range []string{"127.0.0.1:8080", "[::1]:80", "localhost:0", "127.9.9.9:1", "::1", "LOCALHOST.", "a.localhost:1", "[::ffff:127.0.0.1]:1"} {
+		f(addr, true)
+	}
+	for _, addr := range []string{":8080", "0.0.0.0:8080", "[::]:80", "192.168.1.1:1", "example.com:80", "", "localhost.example.com", "127.0.0.1.example.com"} {
+		f(addr, false)
+	}
+}
+
+func TestKeysRequired(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, false)
+	f := func(scope millrace.Scope, want millrace.Code, r *http.Request) {
+		t.Helper()
+		if _, err := g.Authorize(r, scope); millrace.ErrorCode(err) != want {
+			t.Errorf("%s %s %v as %s: %v, want %q", r.Method, r.URL, r.Header, scope, err, want)
+		}
+	}
+	f(millrace.ScopeIngest, millrace.ErrUnauthorized, request("POST", "/"))
+	f(millrace.ScopeIngest, "", request("POST", "/", "Authorization", "Bearer "+g.ingest))
+	f(millrace.ScopeIngest, "", request("POST", "/", "Authorization", "bearer  "+g.ingest))
+	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.ingest))
+	f(millrace.ScopeIngest, "", request("POST", "/?key="+g.ingest))
+	f(millrace.ScopeIngest, "", request("POST", "/?key="+g.ingest, "Authorization", "Basic YTpi"))
+	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.admn))
+	f(millrace.ScopeIngest, millrace.ErrForbidden, request("POST", "/", "X-Millrace-Key", g.read))
+	f(millrace.ScopeRead, "", request("GET", "/", "X-Millrace-Key", g.read))
+	f(millrace.ScopeRead, millrace.ErrForbidden, request("GET", "/", "X-Millrace-Key", g.ingest))
+	f(millrace.ScopeRead, millrace.ErrUnauthorized, request("GET", "/?key="+g.read))
+	f(millrace.ScopeAdmin, millrace.ErrForbidden, request("GET", "/", "X-Millrace-Key", g.read))
+	f(millrace.ScopeIngest, millrace.ErrUnauthorized, request("POST", "/", "X-Millrace-Key", g.ingest[:len(g.ingest)-1]))
+	f(millrace.ScopeIngest, millrace.ErrUnauthorized, request("POST", "/", "X-Millrace-Key", strings.Repeat("x", 1000)))
+	f(millrace.ScopeIngest, millrace.ErrUnauthorized, request("POST", "/", "Cookie", sessionCookie+"="+g.ingest))
+	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.ingest, "Host", "logs.example.com", "Origin", "https://shop.example.com"))
+}
+
+func TestAlwaysRequiresKeysOnLoopback(t *testing.T) {
+	g := setup(t, Options{Require: RequireAlways}, true)
+	if _, err := g.Authorize(request("GET", "/"), millrace.ScopeRead); millrace.ErrorCode(err) != millrace.ErrUnauthorized {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoopbackNeedsNoKey(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, true)
+	f := func(scope millrace.Scope, want millrace.Code, r *http.Request) {
+		t.Helper()
+		if _, err := g.Authorize(r, scope); millrace.ErrorCode(err) != want {
+			t.Errorf("%s %s %v as %s: %v, want %q", r.Host, r.Method, r.Header, scope, err, want)
+		}
+	}
+	for _, scope := range []millrace.Scope{millrace.ScopeIngest, millrace.ScopeRead, millrace.ScopeAdmin} {
+		for _, host := range []string{"localhost:8080", "127.0.0.1:8080", "[::1]:8080", ""} {
+			f(scope, "", request("POST", "/", "Host", host))
+		}
+		// A name re-bound to this machine.
+		f(scope, millrace.ErrForbidden, request("GET", "/", "Host", "evil.example:8080"))
+		// A key that is given must be right, a cookie may be old.
+		f(scope, millrace.ErrUnauthorized, request("POST", "/", "X-Millrace-Key", "wrong"))
+		f(scope, "", request("POST", "/", "Cookie", sessionCookie+"=old"))
+		f(scope, "", request("POST", "/", "X-Millrace-Key", g.admn, "Host", "evil.example", "Origin", "https://evil.example"))
+		// Our own page.
+		f(scope, "", request("POST", "/", "Origin", "http://localhost:8080", "Sec-Fetch-Site", "same-origin"))
+		// A page of another site.
+		f(scope, millrace.ErrForbidden, request("POST", "/", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"))
+		f(scope, millrace.ErrForbidden, request("POST", "/", "Origin", "https://evil.example"))
+		f(scope, millrace.ErrForbidden, request("POST", "/", "Origin", "null", "Sec-Fetch-Site", "cross-site"))
+	}
+	local := request("POST", "/", "Origin", "http://localhost:3000", "Sec-Fetch-Site", "same-site")
+	f(millrace.ScopeIngest, "", local)
+	f(millrace.ScopeAdmin, millrace.ErrForbidden, local)
+	f(millrace.ScopeIngest, millrace.ErrForbidden, request("GET", "/", "Sec-Fetch-Site", "cross-site"))
+	f(millrace.ScopeIngest, millrace.ErrForbidden, request("GET", "/", "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/"))
+	f(millrace.ScopeIngest, "", request("GET", "/", "Sec-Fetch-Site", "cross-site", "Referer", "http://localhost:3000/"))
+	// Reading across origins is stopped by the browser, which gets no CORS headers.
+	f(millrace.ScopeRead, "", request("GET", "/", "Sec-Fetch-Site", "cross-site"))
+}
+
+func TestRevocation(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, false)
+	r := request("POST", "/", "X-Millrace-Key", g.ingest)
+	f := func(want millrace.Code) {
+		t.Helper()
+		if _, err := g.Authorize(r, millrace.ScopeIngest); millrace.ErrorCode(err) != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	f("")
+	key, err := g.meta.KeyByHash(t.Context(), Hash(g.ingest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another process revokes: it counts once the cache has run out.
+	if err := g.meta.RevokeKey(t.Context(), key.ID, g.now); err != nil {
+		t.Fatal(err)
+	}
+	f("")
+	g.now = g.now.Add(cacheFor)
+	f(millrace.ErrUnauthorized)
+	// This process revokes: it counts at once.
+	r = request("POST", "/", "X-Millrace-Key", g.read)
+	if _, err := g.Authorize(r, millrace.ScopeRead); err != nil {
+		t.Fatal(err)
+	}
+	key, err = g.meta.KeyByHash(t.Context(), Hash(g.read))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	KeysHandler(g.Guard).ServeHTTP(w, request("DELETE", KeysPath+"/"+key.ID, "X-Millrace-Key", g.admn))
+	if w.Code != http.StatusNoContent {
+		t.Fatalf("DELETE: %d %s", w.Code, w.Body)
+	}
+	if _, err := g.Authorize(r, millrace.ScopeRead); millrace.ErrorCode(err) != millrace.ErrUnauthorized {
+		t.Errorf("after revocation: %v", err)
+	}
+}
+
+func TestEnsureAdmin(t *testing.T) {
+	m, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	token, created, err := EnsureAdmin(t.Context(), m, time.Unix(1, 0))
+	if err != nil || !created || !strings.HasPrefix(token, "mr_admin_") || len(token) != len("mr_admin_")+52 {
+		t.Fatalf("first: %q, %v, %v", token, created, err)
+	}
+	if again, created, err := EnsureAdmin(t.Context(), m, time.Unix(2, 0)); again != "" || created || err != nil {
+		t.Fatalf("second: %q, %v, %v", again, created, err)
+	}
+	g := NewGuard(Options{Require: RequireAuto}, false, m, time.Now)
+	if _, err := g.Authorize(request("GET", "/", "Authorization", "Bearer "+token), millrace.ScopeAdmin); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProject(t *testing.T) {
+	key := func(scope millrace.Scope) *Principal {
+		return &Principal{&millrace.Key{Project: "shop", Scopes: []millrace.Scope{scope}}}
+	}
+	f := func(p *Principal, asked, want string, code millrace.Code) {
+		t.Helper()
+		if got, err := p.Project(asked); got != want || millrace.ErrorCode(err) != code {
+			t.Errorf("asked %q: %q, %v; want %q, %q", asked, got, err, want, code)
+		}
+	}
+	f(&Principal{}, "", "default", "")
+	f(&Principal{}, "web", "web", "")
+	f(&Principal{}, "no such/name", "", millrace.ErrInvalid)
+	f(key(millrace.ScopeIngest), "", "shop", "")
+	f(key(millrace.ScopeIngest), "shop", "shop", "")
+	f(key(millrace.ScopeIngest), "web", "", millrace.ErrForbidden)
+	f(key(millrace.ScopeAdmin), "web", "web", "")
+}
+
+func TestKeysHandler(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, false)
+	h := KeysHandler(g.Guard)
+	do := func(method, target, body, key string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, target, strings.NewReader(body))
+		r.Header.Set("X-Millrace-Key", key)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	w := do("POST", KeysPath, `{"name":"nginx on web-1"}`, g.admn)
+	var made KeyDocument
+	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || w.Code != http.StatusCreated {
+		t.Fatalf("POST: %d %s", w.Code, w.Body)
+	}
+	if made.Project != "default" || made.Scopes[0] != millrace.ScopeIngest || !strings.HasPrefix(made.Key, "mr_ingest_") {
+		t.Errorf("made %+v", made)
+	}
+	if _, err := g.Authorize(request("POST", "/", "X-Millrace-Key", made.Key), millrace.ScopeIngest); err != nil {
+		t.Errorf("the new key: %v", err)
+	}
+	w = do("GET", KeysPath, "", g.admn)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), made.ID) ||
+		strings.Contains(w.Body.String(), made.Key) || strings.Contains(w.Body.String(), Hash(made.Key)) {
+		t.Errorf("GET: %d %s", w.Code, w.Body)
+	}
+	f := func(method, target, body, key string, want int) {
+		t.Helper()
+		if w := do(method, target, body, key); w.Code != want {
+			t.Errorf("%s %s %s: %d %s, want %d", method, target, body, w.Code, w.Body, want)
+		}
+	}
+	f("POST", KeysPath, `{"scope":"root"}`, g.admn, 400)
+	f("POST", KeysPath, `{"project":"a b"}`, g.admn, 400)
+	f("POST", KeysPath, `{"nmae":"x"}`, g.admn, 400)
+	f("POST", KeysPath, `{"name":"`+strings.Repeat("x", 5000)+`"}`, g.admn, 400)
+	f("DELETE", KeysPath+"/nobody", "", g.admn, 404)
+	f("GET", KeysPath, "", g.read, 403)
+	f("GET", KeysPath, "", "", 401)
+}
+
+func TestLogin(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, false)
+	mux := http.NewServeMux()
+	mux.Handle(LoginPath, g.Login())
+	mux.Handle(LogoutPath, g.Logout())
+	mux.Handle("/", g.Require(millrace.ScopeRead, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(From(r.Context()).Key.Name))
+	})))
+	do := func(r *http.Request) *http.Response {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return w.Result()
+	}
+	post := func(path string, form url.Values, header ...string) *http.Request {
+		r := request("POST", path, append(header, "Content-Type", "application/x-www-form-urlencoded")...)
+		var body bytes.Buffer
+		body.WriteString(form.Encode())
+		r2 := httptest.NewRequest("POST", path, &body)
+		r2.Header, r2.Host = r.Header, r.Host
+		return r2
+	}
+	want := func(res *http.Response, status int, location string) {
+		t.Helper()
+		if res.StatusCode != status || res.Header.Get("Location") != location {
+			t.Errorf("%d to %q, want %d to %q", res.StatusCode, res.Header.Get("Location"), status, location)
+		}
+	}
+	// A page leads to the form, a program gets 401.
+	want(do(request("GET", "/traffic?a=b", "Accept", "text/html")), 303, "/login?next=%2Ftraffic%3Fa%3Db")
+	want(do(request("GET", "/api/v1/x", "Accept", "text/html")), 401, "")
+	want(do(request("GET", "/traffic")), 401, "")
+	want(do(request("GET", "/login")), 200, "")
+	// Wrong tokens, also one that may not read.
+	want(do(post("/login", url.Values{"token": {"mr_admin_wrong"}})), 401, "")
+	want(do(post("/login", url.Values{"token": {g.ingest}})), 403, "")
+	want(do(post("/login", url.Values{"token": {g.admn}}, "Origin", "https://evil.example")), 403, "")
+	// The right one.
+	res := do(post("/login", url.Values{"token": {" " + g.admn + "\n"}, "next": {"/traffic?a=b"}}))
+	want(res, 303, "/traffic?a=b")
+	c := res.Cookies()[0]
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || strings.Contains(c.Value, "mr_") {
+		t.Errorf("cookie %v", c)
+	}
+	cookie := c.Name + "=" + c.Value
+	want(do(request("GET", "/", "Cookie", cookie)), 200, "")
+	want(do(request("POST", "/", "Cookie", cookie)), 200, "")
+	want(do(request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site")), 403, "")
+	want(do(post("/logout", nil, "Cookie", cookie, "Sec-Fetch-Site", "cross-site")), 403, "")
+	want(do(post("/logout", nil, "Cookie", cookie)), 303, "/login")
+	want(do(request("GET", "/", "Cookie", cookie)), 401, "")
+	// A session ends with its time, and with its key.
+	c = do(post("/login", url.Values{"token": {g.read}})).Cookies()[0]
+	cookie = c.Name + "=" + c.Value
+	want(do(request("GET", "/", "Cookie", cookie)), 200, "")
+	g.now = g.now.Add(sessionFor)
+	want(do(request("GET", "/", "Cookie", cookie)), 401, "")
+}
+
+func TestLocalPath(t *testing.T) {
+	f := func(next, want string) {
+		t.Helper()
+		if got := localPath(next); got != want {
+			t.Errorf("localPath(%q) = %q, want %q", next, got, want)
+		}
+	}
+	f("/a?b=c#d", "/a?b=c#d")
+	for _, next := range []string{"", "a", "//evil.example", "/\\evil.example", "/\t/evil.example", "https://evil.example", "/" + strings.Repeat("a", 3000)} {
+		f(next, "/")
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	var s sessions
+	now := time.Unix(1, 0)
+	first := s.create([32]byte{1}, now)
+	for range maxSessions {
+		now = now.Add(time.Second)
+		s.create([32]byte{2}, now)
+	}
+	if len(s.byID) != maxSessions {
+		t.Errorf("%d sessions, want %d", len(s.byID), maxSessions)
+	}
+	if _, ok := s.find(first, now); ok {
+		t.Error("the oldest session was kept")
+	}
+}
+
+func BenchmarkAuthorize(b *testing.B) {
+	m, err := meta.Open(b.Context(), filepath.Join(b.TempDir(), "meta.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	token, _, err := EnsureAdmin(b.Context(), m, time.Unix(1, 0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := NewGuard(Options{Require: RequireAuto}, false, m, time.Now)
+	r := request("POST", "/", "X-Millrace-Key", token)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.Authorize(r, millrace.ScopeIngest); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
