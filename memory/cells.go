@@ -29,7 +29,7 @@ func (s *Store) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.Cell
 		return nil, err
 	}
 	groups := map[cellKey]*group{}
-	want := setID(r.names(q.Set))
+	specs, want := r.schema.States(), setID(r.names(q.Set))
 	for key, c := range r.cells {
 		bucket := q.Granularity.Floor(key.bucket)
 		if key.set != want || bucket < q.From || bucket >= q.To || r.dropped(key.bucket, q.Granularity) {
@@ -38,7 +38,7 @@ func (s *Store) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.Cell
 		if !q.Where.Match(func(field string) string { return c.dims[field] }) {
 			continue
 		}
-		r.fold(groups, c, &q, floor(bucket, q.Step, q.From))
+		r.fold(groups, specs, c, &q, floor(bucket, q.Step, q.From))
 	}
 	return r.answer(groups, &q), ctx.Err()
 }
@@ -56,7 +56,7 @@ func (r *rollup) dropped(minute int64, g millrace.Granularity) bool {
 }
 
 // fold merges a cell into the group it belongs to.
-func (r *rollup) fold(groups map[cellKey]*group, c *cell, q *millrace.CellQuery, step int64) {
+func (r *rollup) fold(groups map[cellKey]*group, specs []millrace.StateSpec, c *cell, q *millrace.CellQuery, step int64) {
 	values := map[string]string{}
 	var dims []string
 	for _, d := range q.By {
@@ -66,7 +66,6 @@ func (r *rollup) fold(groups map[cellKey]*group, c *cell, q *millrace.CellQuery,
 	}
 	key := cellKey{bucket: step, values: joined(values)}
 	g := groups[key]
-	specs := r.schema.States()
 	if g == nil {
 		g = &group{bucket: step, dims: dims}
 		for _, i := range q.States {

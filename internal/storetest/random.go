@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,15 +18,15 @@ import (
 func Equal(t *testing.T, seed uint64, a, b millrace.Store) {
 	r := &random{rng: rand.New(rand.NewPCG(seed, 1)), t: t, a: a, b: b, def: schema(), now: Base, seed: seed}
 	r.each(func(s millrace.Store) error { return s.DefineRollups(t.Context(), []millrace.RollupSchema{r.def}) })
-	for range 60 {
-		r.now = r.now.Add(time.Duration(r.rng.Int64N(int64(90 * time.Minute))))
+	for range 40 {
+		r.now = r.now.Add(time.Duration(r.rng.Int64N(int64(140 * time.Minute))))
 		r.operate()
 		for range r.rng.IntN(4) {
 			r.each(func(s millrace.Store) error { _, err := s.Maintain(t.Context(), r.now); return err })
 		}
 		r.compare()
 	}
-	for range 25 {
+	for range 20 {
 		jump := []time.Duration{time.Hour, 30 * time.Hour, 9 * 24 * time.Hour, 60 * 24 * time.Hour, 300 * 24 * time.Hour}
 		r.now = r.now.Add(jump[r.rng.IntN(len(jump))])
 		r.operate()
@@ -149,7 +150,9 @@ func (r *random) compare() {
 	ctx := r.t.Context()
 	for _, set := range r.def.Sets {
 		for _, g := range set.Granularities {
-			r.sameCells(everything(r.def, set, g))
+			if r.rng.IntN(3) == 0 {
+				r.sameCells(everything(r.def, set, g))
+			}
 		}
 	}
 	for range 6 {
@@ -186,11 +189,11 @@ func (r *random) compare() {
 }
 
 func lines[T any](rows []T) string {
-	var out string
+	var out strings.Builder
 	for _, row := range rows {
-		out += fmt.Sprintf("%+v\n", row)
+		fmt.Fprintf(&out, "%+v\n", row)
 	}
-	return out
+	return out.String()
 }
 
 func (r *random) sameCells(q millrace.CellQuery) {
