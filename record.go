@@ -48,6 +48,7 @@ type Batch struct {
 	Events  []Event  // ascending ordinals
 	Rejects []Reject // ascending ordinals
 	attrs   []Attr
+	text    []byte
 }
 
 // Reject is a frame that could not become an event.
@@ -66,6 +67,7 @@ func (b *Batch) Reset(r *Record) {
 	b.Rejects = b.Rejects[:0]
 	clear(b.attrs)
 	b.attrs = b.attrs[:0]
+	b.text = b.text[:0]
 }
 
 // Add appends an event preset from the record and returns it. The pointer is
@@ -95,6 +97,18 @@ func (b *Batch) arena(n int) []Attr {
 	i := len(b.attrs)
 	b.attrs = b.attrs[:i+n]
 	return b.attrs[i : i : i+n]
+}
+
+// Text returns a slice of length zero and capacity n that lives as long as the
+// batch's events, for strings that are not in the payload as they are, such as
+// unescaped ones. Memory handed out before stays valid.
+func (b *Batch) Text(n int) []byte {
+	if cap(b.text)-len(b.text) < n {
+		b.text = make([]byte, 0, max(4096, 2*cap(b.text), n))
+	}
+	i := len(b.text)
+	b.text = b.text[:i+n]
+	return b.text[i : i : i+n]
 }
 
 // Reject records that a frame could not be decoded.

@@ -1,0 +1,179 @@
+package decode
+
+import (
+	"bytes"
+
+	"github.com/millrace/millrace"
+)
+
+// Decoder turns the frames of a record into events. One per goroutine, reused;
+// the zero value is ready. It keeps no state between records, so that replay
+// gives the same events.
+//
+// Ownership: strings of the decoded events point into the record's payload, or
+// where a string had to be unescaped into memory of the batch. They are valid
+// until the batch is reset and as long as nobody writes to the payload.
+type Decoder struct {
+	b    *millrace.Batch
+	seen map[string]int // keys of an event with very many attributes
+	key  []byte         // dotted name of a nested field
+	js   jsonEvent
+}
+
+// Decode decodes b.Record into b.Events and b.Rejects, which it expects empty
+// (Batch.Reset). Every frame ends as exactly one event or one reject with the
+// frame's index as ordinal. A frame that goes beyond the payload is rejected
+// as "bad_frame", so is every frame of a record whose format is unknown.
+func (d *Decoder) Decode(b *millrace.Batch) {
+	payload, at := b.Record.Payload, 0
+	f, err := lookupFormat(b.Record.Format)
+	for i, n := range b.Record.Frames {
+		end := at + int(n)
+		switch {
+		case end > len(payload):
+			b.Reject(int32(i), ReasonBadFrame, "the frame ends beyond the payload", payload[min(at, len(payload)):])
+		case err != nil:
+			b.Reject(int32(i), ReasonUnknownFormat, millrace.ErrorMessage(err), payload[at:end])
+		default:
+			d.frame(b, f, int32(i), payload[at:end])
+		}
+		at = end
+	}
+	d.b = nil
+}
+
+// DecodeFrame decodes a single frame of b.Record and appends one event or one
+// reject to b. The frame must stay unchanged as long as b is in use.
+func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
+	f, err := lookupFormat(b.Record.Format)
+	if err != nil {
+		b.Reject(ordinal, ReasonUnknownFormat, millrace.ErrorMessage(err), frame)
+		return
+	}
+	d.frame(b, f, ordinal, frame)
+	d.b = nil
+}
+
+// Reasons of rejects. Those for a format are "not_" and its name.
+const (
+	ReasonBadFrame      = "bad_frame"
+	ReasonUnknownFormat = "unknown_format"
+	ReasonEmpty         = "empty"
+	ReasonNotNginx      = "not_nginx"
+	ReasonNotApache     = "not_apache"
+	ReasonNotJSON       = "not_json"
+	ReasonNotLogfmt     = "not_logfmt"
+	ReasonNotSyslog     = "not_syslog"
+)
+
+func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byte) {
+	frame = trimEnd(frame)
+	if blank(frame) {
+		b.Reject(ordinal, ReasonEmpty, "the frame is blank", frame)
+		return
+	}
+	d.b = b
+	n := len(b.Events)
+	f.frame(d, ordinal, frame)
+	if len(b.Events) > n {
+		finish(d, &b.Events[n])
+	}
+}
+
+// auto detects the format of one frame. It rejects nothing: what fits no
+// format is a log event of its own text.
+func (d *Decoder) auto(ordinal int32, frame []byte) {
+	if bytes.IndexByte(frame, '\n') >= 0 {
+		// Joined lines are an application's, perhaps behind a syslog header.
+		if e := d.b.Add(ordinal); d.parseSyslog(e, frame) {
+			return
+		}
+		d.drop()
+		d.text(ordinal, frame)
+		return
+	}
+	if d.structured(ordinal, frame, true) {
+		return
+	}
+	d.text(ordinal, frame)
+}
+
+// structured adds an event if the line is JSON, access log, syslog (if allowed)
+// or logfmt, in this order, and reports whether it did.
+func (d *Decoder) structured(ordinal int32, line []byte, syslog bool) bool {
+	e := d.b.Add(ordinal)
+	if line[0] == '{' {
+		if likelyJSON(line) && d.parseJSON(e, line) {
+			return true
+		}
+	} else {
+		if d.parseAccess(e, line) {
+			return true
+		}
+		if syslog && d.parseSyslog(e, line) {
+			return true
+		}
+	}
+	if d.parseLogfmt(e, line) {
+		return true
+	}
+	d.drop()
+	return false
+}
+
+// drop takes back the event added last.
+func (d *Decoder) drop() { d.b.Events = d.b.Events[:len(d.b.Events)-1] }
+
+// undo makes an event again as Batch.Add returned it, after a parser gave up
+// half-way.
+func (d *Decoder) undo(e *millrace.Event) {
+	r := d.b.Record
+	*e = millrace.Event{
+		Time: r.Arrived, Weight: 1, Ordinal: e.Ordinal,
+		Project: r.Project, Source: r.Source, Service: r.Service,
+		Host: r.Host, Env: r.Env, Release: r.Release, Attrs: e.Attrs[:0],
+	}
+}
+
+// explicit runs the parser of an explicit format and rejects what does not fit.
+func (d *Decoder) explicit(ordinal int32, frame []byte, parse func(*Decoder, *millrace.Event, []byte) bool, reason, want string) {
+	if parse(d, d.b.Add(ordinal), frame) {
+		return
+	}
+	d.drop()
+	d.b.Reject(ordinal, reason, "expected "+want, frame)
+}
+
+func (d *Decoder) nginx(ordinal int32, frame []byte) {
+	d.explicit(ordinal, frame, (*Decoder).parseAccess, ReasonNotNginx,
+		"an access log line such as nginx writes by default (combined)")
+}
+
+func (d *Decoder) apache(ordinal int32, frame []byte) {
+	d.explicit(ordinal, frame, (*Decoder).parseAccess, ReasonNotApache,
+		"an access log line in common or combined format")
+}
+
+func (d *Decoder) json(ordinal int32, frame []byte) {
+	if d.parseJSON(d.b.Add(ordinal), frame) {
+		return
+	}
+	d.drop()
+	pos, _ := checkJSON(frame)
+	d.b.Reject(ordinal, ReasonNotJSON, describeJSON(frame, pos), frame)
+}
+
+func (d *Decoder) logfmt(ordinal int32, frame []byte) {
+	d.explicit(ordinal, frame, (*Decoder).parseLogfmtStrict, ReasonNotLogfmt, "key=value pairs")
+}
+
+func (d *Decoder) syslog(ordinal int32, frame []byte) {
+	d.explicit(ordinal, frame, (*Decoder).parseSyslog, ReasonNotSyslog, "a syslog header (RFC 5424 or RFC 3164)")
+}
+
+func (d *Decoder) text(ordinal int32, frame []byte) { d.textEvent(ordinal, frame) }
+
+// line makes each line an event as it is, without looking into it.
+func (d *Decoder) line(ordinal int32, frame []byte) {
+	d.b.Add(ordinal).Message = borrow(frame)
+}

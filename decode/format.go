@@ -1,0 +1,66 @@
+package decode
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// format is what Frame and Decoder know of a format.
+type format struct {
+	name string
+	// join tells that lines may continue the event before them.
+	join bool
+	// json tells which lines must be well-formed JSON objects.
+	json jsonRule
+	// frame decodes one frame without its line end; nil detects the format.
+	frame func(d *Decoder, ordinal int32, frame []byte)
+}
+
+type jsonRule uint8
+
+const (
+	jsonNever  jsonRule = iota
+	jsonLikely          // lines that plainly are meant as an object
+	jsonAlways
+)
+
+// formats is filled by init because the decoders refer back to it.
+var formats []format
+
+func init() {
+	formats = []format{
+		{name: "auto", join: true, json: jsonLikely, frame: (*Decoder).auto},
+		{name: "nginx", frame: (*Decoder).nginx},
+		{name: "apache", frame: (*Decoder).apache},
+		{name: "json", json: jsonAlways, frame: (*Decoder).json},
+		{name: "logfmt", frame: (*Decoder).logfmt},
+		{name: "syslog", frame: (*Decoder).syslog},
+		{name: "text", join: true, frame: (*Decoder).text},
+		{name: "line", frame: (*Decoder).line},
+	}
+}
+
+// Formats returns the names of the known formats, the default first.
+func Formats() []string {
+	names := make([]string, len(formats))
+	for i := range formats {
+		names[i] = formats[i].name
+	}
+	return names
+}
+
+// lookupFormat returns the format of that name, "" being auto, or an
+// ErrInvalid error that names the known ones.
+func lookupFormat(name string) (*format, error) {
+	if name == "" {
+		return &formats[0], nil
+	}
+	for i := range formats {
+		if formats[i].name == name {
+			return &formats[i], nil
+		}
+	}
+	return nil, millrace.Errorf(millrace.ErrInvalid, "format %q is unknown; known are %s",
+		millrace.Example([]byte(name)), strings.Join(Formats(), ", "))
+}

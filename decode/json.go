@@ -1,0 +1,421 @@
+package decode
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// JSON lines: one object per line.
+//
+// Well-known fields become columns (json_fields.go lists the names): time,
+// message, level, service, host, env, release, trace_id, kind, weight. Of two
+// candidates for a column the better known name wins. Everything else goes to
+// attrs with its type; what was displaced, too. null means absent.
+//   - Time is RFC 3339, any layout of time.go, or a number whose unit follows
+//     from its magnitude; {"$date": …} (MongoDB) is looked into. A time that
+//     cannot be read stays an attribute; one that nanoseconds cannot express is
+//     kept in time_original.
+//   - A numeric level is bunyan's and pino's (10 trace to 60 fatal), below 8
+//     syslog's severity.
+//   - Message is the message field; without one it is the whole line. So a line
+//     with a message is stored as message and attrs, from which it can be
+//     rebuilt but for white space, key order and displaced duplicates.
+//   - Of a duplicate key the last value wins.
+//   - Nested objects and arrays are kept as JSON text and not flattened, but the
+//     well-known fields of ECS, Caddy and the like are read from them:
+//     {"http":{"response":{"status_code":200}}} gives a status.
+//   - A stack trace (stack_trace, error.stack, exc_info, …) stays in attrs and
+//     sets MultiLine, so that the pipeline parses it.
+//   - Numbers keep their literal: 1.10 stays 1.10; integers above 64 bits are
+//     floats with their literal; one beyond the range of float64 is a string.
+//
+// An access log is an object with a status and a url or a request line. Its
+// fields get the canonical names (url without query, method, status, bytes, rt,
+// …), numbers in strings become numbers, "-" means absent. An explicit kind
+// wins: {"kind":"log"} keeps the fields as they are.
+//
+// Deviations: nesting deeper than maxDepth is refused; \u0000 is kept; lone
+// surrogates become U+FFFD.
+
+// jsonEvent is the decoder's state for one object. Only ranks are cleared
+// between objects; the rest is valid where a rank is not zero.
+type jsonEvent struct {
+	rank [slotCount]uint8
+	// For columns: the key and value that fill the slot; an empty key if they
+	// come from a nested object, which is kept as a whole anyway.
+	key [slotCount]string
+	val [slotCount]millrace.Value
+	// For access slots: the index of the attribute, or -1 if nested.
+	attr [slotCount]int
+}
+
+// parseJSON fills e from an object, or returns false and leaves e as it is.
+func (d *Decoder) parseJSON(e *millrace.Event, line []byte) bool {
+	d.js.rank = [slotCount]uint8{}
+	if !d.members(e, line) {
+		d.undo(e)
+		return false
+	}
+	d.finishAccess(e)
+	if e.Message == "" {
+		e.Message = borrow(line)
+	}
+	return true
+}
+
+// members reads the object that b is.
+func (d *Decoder) members(e *millrace.Event, b []byte) bool {
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return false
+	}
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+		return skipSpace(b, i+1) == len(b)
+	}
+	for {
+		key, next := d.jsonKey(b, i)
+		if next < 0 {
+			return false
+		}
+		val, raw, end := d.jsonValue(b, next)
+		if end < 0 {
+			return false
+		}
+		if raw[0] != 'n' {
+			d.member(e, key, val, raw[0], raw)
+		}
+		if i = skipSpace(b, end); i >= len(b) {
+			return false
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case '}':
+			return skipSpace(b, i+1) == len(b)
+		default:
+			return false
+		}
+	}
+}
+
+// jsonKey reads a key and its colon at i; next is the start of the value.
+func (d *Decoder) jsonKey(b []byte, i int) (key string, next int) {
+	if i >= len(b) || b[i] != '"' {
+		return "", -1
+	}
+	end, escaped := scanString(b, i+1)
+	if end < 0 {
+		return "", -1
+	}
+	key = d.jsonString(b[i+1:end-1], escaped)
+	if end >= len(b) || b[end] != ':' {
+		if end = skipSpace(b, end); end >= len(b) || b[end] != ':' {
+			return "", -1
+		}
+	}
+	end++
+	if end < len(b) && b[end] <= ' ' {
+		end = skipSpace(b, end)
+	}
+	return key, end
+}
+
+// jsonValue reads the value at i; raw is its text, end negative on an error.
+func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end int) {
+	if i >= len(b) {
+		return v, nil, -1
+	}
+	switch c := b[i]; c {
+	case '"':
+		var escaped bool
+		if end, escaped = scanString(b, i+1); end < 0 {
+			return v, nil, -1
+		}
+		return millrace.StringValue(d.jsonString(b[i+1:end-1], escaped)), b[i:end], end
+	case '{', '[':
+		if end = skipValue(b, i, 1); end < 0 {
+			return v, nil, -1
+		}
+		return millrace.JSONValue(borrow(b[i:end])), b[i:end], end
+	case 't', 'f', 'n':
+		if end = skipValue(b, i, 1); end < 0 {
+			return v, nil, -1
+		}
+		return millrace.BoolValue(c == 't'), b[i:end], end
+	}
+	end, integer := scanNumber(b, i)
+	if end < 0 {
+		return v, nil, -1
+	}
+	return numberValue(b[i:end], integer), b[i:end], end
+}
+
+// numberValue returns the value of a JSON number.
+func numberValue(lit []byte, integer bool) millrace.Value {
+	if integer {
+		if len(lit) <= 18 && lit[0] != '-' {
+			return millrace.IntValue(smallInt(lit))
+		}
+		if n, err := strconv.ParseInt(borrow(lit), 10, 64); err == nil && (n != 0 || lit[0] != '-') {
+			return millrace.IntValue(n)
+		}
+	} else if f, ok := decimal(lit); ok {
+		return millrace.NumberValue(f, borrow(lit))
+	}
+	f, _ := strconv.ParseFloat(borrow(lit), 64)
+	if math.IsInf(f, 0) {
+		return millrace.StringValue(borrow(lit))
+	}
+	return millrace.NumberValue(f, borrow(lit))
+}
+
+// member files one field of the outermost object. tag is the first byte of the
+// value as JSON, raw its text, which matters for numbers and objects only.
+func (d *Decoder) member(e *millrace.Event, key string, v millrace.Value, tag byte, raw []byte) {
+	s, rank := jsonField(key)
+	switch {
+	case s == slotNone:
+	case tag == '{' && isParent(s, key):
+		e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
+		d.nested(e, append(d.key[:0], key...), raw, 1)
+		return
+	case s == slotStack:
+		e.MultiLine = e.MultiLine || stackLike(v, tag)
+	case s < slotURL:
+		if d.column(e, s, rank, key, v, tag, raw) {
+			return
+		}
+	case s < slotCount:
+		d.accessMember(e, s, rank, key, v)
+		return
+	}
+	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
+}
+
+// stackLike reports whether a value can hold a stack trace.
+func stackLike(v millrace.Value, tag byte) bool {
+	return tag == '{' || tag == '[' || (tag == '"' && v.String() != "")
+}
+
+// column sets a column and returns true, or returns false if the value does not
+// fit or a better field filled it. What it displaces becomes an attribute.
+func (d *Decoder) column(e *millrace.Event, s slot, rank uint8, key string, v millrace.Value, tag byte, raw []byte) bool {
+	js := &d.js
+	had := js.rank[s]
+	if had > rank || (had == rank && js.key[s] != key) {
+		return false
+	}
+	if !d.setColumn(e, s, v, tag, raw) {
+		return false
+	}
+	if had > 0 && js.key[s] != key && js.key[s] != "" {
+		e.Attrs = append(e.Attrs, millrace.Attr{Key: js.key[s], Value: js.val[s]})
+	}
+	js.rank[s], js.key[s], js.val[s] = rank, key, v
+	return true
+}
+
+// setColumn sets a column from a value, if it fits.
+func (d *Decoder) setColumn(e *millrace.Event, s slot, v millrace.Value, tag byte, raw []byte) bool {
+	switch s {
+	case slotTime:
+		return d.setTime(e, v, tag, raw)
+	case slotWeight:
+		n, ok := v.Int()
+		if !ok || n < 1 || v.Kind() == millrace.ValueBool {
+			return false
+		}
+		e.Weight = n
+		return true
+	case slotLevel:
+		return setLevel(e, scalar(v, tag, raw))
+	case slotKind:
+		kind, ok := millrace.ParseKind(scalar(v, tag, raw))
+		if ok {
+			e.Kind = kind
+		}
+		return ok
+	case slotMessage:
+		if tag != '"' || v.String() == "" {
+			return false
+		}
+		e.Message = v.String()
+		e.MultiLine = e.MultiLine || bytes.IndexByte(unborrow(e.Message), '\n') >= 0
+		return true
+	}
+	text := scalar(v, tag, raw)
+	if text == "" {
+		return false
+	}
+	switch s {
+	case slotService:
+		if isDigit(text[0]) && strings.HasSuffix(text, "ms") { // Heroku's router
+			return false
+		}
+		e.Service = text
+	case slotHost:
+		e.Host = text
+	case slotEnv:
+		e.Env = text
+	case slotRelease:
+		e.Release = text
+	case slotTrace:
+		e.TraceID = text
+	}
+	return true
+}
+
+// scalar returns a string's or a number's text, "" for anything else.
+func scalar(v millrace.Value, tag byte, raw []byte) string {
+	switch {
+	case tag == '"':
+		return v.String()
+	case tag == '-' || isDigit(tag):
+		return borrow(raw)
+	}
+	return ""
+}
+
+// setLevel takes a name or a number for the level.
+func setLevel(e *millrace.Event, text string) bool {
+	if text == "" || len(text) > 2*maxLevel {
+		return false
+	}
+	if isDigit(text[0]) {
+		text = numericLevel(text)
+	}
+	if text == "" {
+		return false
+	}
+	e.Level = text
+	return true
+}
+
+// numericLevel names the levels of bunyan and pino (tens), and syslog's
+// severities (below 8).
+func numericLevel(s string) string {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || n > 99:
+		return ""
+	case n < 8:
+		return severityNames[n]
+	case n < 20:
+		return levelTrace
+	case n < 30:
+		return levelDebug
+	case n < 40:
+		return levelInfo
+	case n < 50:
+		return levelWarn
+	case n < 60:
+		return levelError
+	}
+	return levelFatal
+}
+
+// setTime takes a string, a number or {"$date": …} for the time.
+func (d *Decoder) setTime(e *millrace.Event, v millrace.Value, tag byte, raw []byte) bool {
+	if tag == '{' {
+		i := skipSpace(raw, 1)
+		key, next := d.jsonKey(raw, i)
+		if next < 0 || key != "$date" {
+			return false
+		}
+		if v, raw, next = d.jsonValue(raw, next); next < 0 || raw[0] == '{' {
+			return false
+		}
+		tag = raw[0]
+	}
+	text := unborrow(scalar(v, tag, raw))
+	if len(text) == 0 {
+		return false
+	}
+	ns, known, ok := d.jsonTime(text, tag == '"')
+	switch {
+	case ok:
+		e.Time, e.HasTime = ns, true
+	case known:
+		e.HasTime = false
+		e.Set(millrace.AttrTimeOriginal, millrace.StringValue(borrow(text)))
+	}
+	return known
+}
+
+// jsonTime reads a whole string or number. known tells that it is a time, ok
+// that it can be expressed.
+func (d *Decoder) jsonTime(text []byte, quoted bool) (ns int64, known, ok bool) {
+	if !quoted {
+		// 0.003 under "time" is a duration.
+		if bytes.IndexByte(text, '.') >= 0 && bytes.IndexByte(text, '.') < 7 {
+			return 0, false, false
+		}
+		ns, ok = epochNumber(text)
+		return ns, true, ok
+	}
+	text = bytes.Trim(text, " []")
+	if len(text) > 0 && skipDigits(text, 0) == len(text) && len(text) > 8 && len(text) != 14 {
+		ns, ok = epochNumber(text)
+		return ns, true, ok
+	}
+	ns, n, ok := parseTime(text, d.b.Record.Arrived)
+	// What follows the time must be no more than a zone that nobody knows.
+	return ns, n > 0 && len(text)-n <= 8, ok
+}
+
+// nested reads the well-known fields of an object that is kept as a whole.
+// name is its dotted name and has room for more.
+func (d *Decoder) nested(e *millrace.Event, name, raw []byte, depth int) {
+	name = append(name, '.')
+	base := len(name)
+	i := skipSpace(raw, 1)
+	for i < len(raw) && raw[i] == '"' {
+		key, next := d.jsonKey(raw, i)
+		if next < 0 {
+			return
+		}
+		v, val, end := d.jsonValue(raw, next)
+		if end < 0 {
+			return
+		}
+		if val[0] != 'n' && base+len(key) <= maxExtraKey {
+			name = append(name[:base], key...)
+			d.nestedField(e, name, v, val, depth)
+		}
+		if i = skipSpace(raw, end); i >= len(raw) || raw[i] != ',' {
+			break
+		}
+		i = skipSpace(raw, i+1)
+	}
+	d.key = name[:0]
+}
+
+func (d *Decoder) nestedField(e *millrace.Event, name []byte, v millrace.Value, raw []byte, depth int) {
+	s, rank := jsonField(borrow(name))
+	js := &d.js
+	switch {
+	case s == slotNone:
+	case s == slotParent:
+		if raw[0] == '{' && depth < 4 {
+			d.nested(e, name, raw, depth+1)
+		}
+	case s == slotStack:
+		e.MultiLine = e.MultiLine || stackLike(v, raw[0])
+	case raw[0] == '{' || raw[0] == '[':
+	case s < slotURL:
+		if js.rank[s] < rank && d.setColumn(e, s, v, raw[0], raw) {
+			if js.rank[s] > 0 && js.key[s] != "" {
+				e.Attrs = append(e.Attrs, millrace.Attr{Key: js.key[s], Value: js.val[s]})
+			}
+			js.rank[s], js.key[s] = rank, ""
+		}
+	case s < slotCount:
+		if js.rank[s] < rank {
+			js.rank[s], js.attr[s], js.val[s] = rank, -1, v
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package decode
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
+
+// A scanner for JSON text (RFC 8259) that works on bytes and allocates nothing.
+// It serves the check at the door and the decoder.
+//
+// Positions that mean an error are returned as their complement (^pos), so that
+// one negative int says both "no" and "where". Nesting is bounded by maxDepth:
+// more is refused, since later readers recurse too. Strict but for one thing:
+// lone surrogates in \u escapes are accepted and become U+FFFD when decoded.
+
+// maxDepth bounds the nesting of objects and arrays. Real logs stay below 20.
+const maxDepth = 128
+
+// checkJSON reports whether b is one well-formed object with nothing after it,
+// else where it goes wrong.
+func checkJSON(b []byte) (pos int, ok bool) {
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return i, false
+	}
+	i = skipValue(b, i, 0)
+	if i < 0 {
+		return ^i, false
+	}
+	i = skipSpace(b, i)
+	return i, i == len(b)
+}
+
+// describeJSON says what is wrong at pos.
+func describeJSON(b []byte, pos int) string {
+	switch {
+	case pos >= len(b):
+		return fmt.Sprintf("column %d: the JSON object ends too early", pos+1)
+	case b[pos] < 0x20:
+		return fmt.Sprintf("column %d: control character 0x%02x must be escaped", pos+1, b[pos])
+	case pos > 0 && b[pos-1] == '\\' && b[pos] == 'x':
+		return fmt.Sprintf(`column %d: \x is no JSON escape (nginx: use "escape=json" in log_format)`, pos+1)
+	case b[pos] == '{' || b[pos] == '[':
+		return fmt.Sprintf("column %d: unexpected %q, or nested deeper than %d", pos+1, b[pos], maxDepth)
+	case pos == 0 || blank(b[:pos]):
+		return fmt.Sprintf("column %d: not a JSON object", pos+1)
+	case b[pos] >= 0x80:
+		return fmt.Sprintf("column %d: unexpected character", pos+1)
+	}
+	return fmt.Sprintf("column %d: unexpected %q", pos+1, b[pos])
+}
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the end of the value that starts at i.
+func skipValue(b []byte, i, depth int) int {
+	if i >= len(b) {
+		return ^i
+	}
+	switch c := b[i]; c {
+	case '"':
+		end, _ := scanString(b, i+1)
+		return end
+	case '{':
+		if depth >= maxDepth {
+			return ^i
+		}
+		return skipObject(b, i+1, depth+1)
+	case '[':
+		if depth >= maxDepth {
+			return ^i
+		}
+		return skipArray(b, i+1, depth+1)
+	case 't':
+		return skipWord(b, i, "true")
+	case 'f':
+		return skipWord(b, i, "false")
+	case 'n':
+		return skipWord(b, i, "null")
+	default:
+		end, _ := scanNumber(b, i)
+		return end
+	}
+}
+
+// skipObject returns the end of the object whose brace is before i.
+func skipObject(b []byte, i, depth int) int {
+	if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return ^i
+		}
+		if i, _ = scanString(b, i+1); i < 0 {
+			return i
+		}
+		if i >= len(b) || b[i] != ':' {
+			if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+				return ^i
+			}
+		}
+		i++
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if i < len(b) && b[i] == '"' { // most values are strings
+			i, _ = scanString(b, i+1)
+		} else {
+			i = skipValue(b, i, depth)
+		}
+		if i < 0 {
+			return i
+		}
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) {
+			return ^i
+		}
+		switch b[i] {
+		case ',':
+			i++
+			if i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
+		case '}':
+			return i + 1
+		default:
+			return ^i
+		}
+	}
+}
+
+// skipArray returns the end of the array whose bracket is before i.
+func skipArray(b []byte, i, depth int) int {
+	if i = skipSpace(b, i); i < len(b) && b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = skipValue(b, skipSpace(b, i), depth); i < 0 {
+			return i
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return ^i
+		}
+		switch b[i] {
+		case ',':
+			i++
+		case ']':
+			return i + 1
+		default:
+			return ^i
+		}
+	}
+}
+
+func skipWord(b []byte, i int, word string) int {
+	for k := range len(word) {
+		if i+k >= len(b) || b[i+k] != word[k] {
+			return ^(i + k)
+		}
+	}
+	return i + len(word)
+}
+
+// Masks to look at eight bytes at once.
+const (
+	ones      = 0x0101010101010101
+	highs     = 0x8080808080808080
+	quotes    = '"' * ones
+	backslash = '\\' * ones
+	spaces    = 0x20 * ones
+)
+
+// scanString returns the end (after the quote) of the string whose opening
+// quote is before i, and whether it has escapes.
+//
+// It looks at eight bytes at once for a quote, a backslash or a control
+// character ("Determine if a word has a byte less than n", Bit Twiddling
+// Hacks): the lowest marked byte is exact, higher ones may be false, and only
+// the lowest is used.
+func scanString(b []byte, i int) (end int, escaped bool) {
+	for {
+		for i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			m := ((x - spaces) | ((x ^ quotes) - ones) | ((x ^ backslash) - ones)) & ^x & highs
+			if m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		if i >= len(b) || b[i] < 0x20 {
+			return ^i, escaped
+		}
+		if b[i] == '"' {
+			return i + 1, escaped
+		}
+		escaped = true
+		if i = skipEscape(b, i+1); i < 0 {
+			return i, true
+		}
+	}
+}
+
+// skipEscape returns the end of the escape whose backslash is before i.
+func skipEscape(b []byte, i int) int {
+	if i >= len(b) {
+		return ^i
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+		for k := 1; k <= 4; k++ {
+			if i+k >= len(b) || hexValue(b[i+k]) > 15 {
+				return ^(i + k)
+			}
+		}
+		return i + 5
+	}
+	return ^i
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case c-'0' <= 9:
+		return c - '0'
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 255
+}
+
+// scanNumber returns the end of the number at i and whether it is an integer.
+func scanNumber(b []byte, i int) (end int, integer bool) {
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	switch {
+	case i >= len(b) || !isDigit(b[i]):
+		return ^i, false
+	case b[i] == '0':
+		i++
+	default:
+		i = skipDigits(b, i)
+	}
+	integer = true
+	if i < len(b) && b[i] == '.' {
+		integer = false
+		if i+1 >= len(b) || !isDigit(b[i+1]) {
+			return ^(i + 1), false
+		}
+		i = skipDigits(b, i+1)
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		integer = false
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		if i >= len(b) || !isDigit(b[i]) {
+			return ^i, false
+		}
+		i = skipDigits(b, i)
+	}
+	return i, integer
+}
+
+func skipDigits(b []byte, i int) int {
+	for i < len(b) && isDigit(b[i]) {
+		i++
+	}
+	return i
+}
