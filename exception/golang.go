@@ -1,0 +1,164 @@
+package exception
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// parseGo reads a panic, a fatal error or a goroutine dump: the first goroutine
+// and what was printed before it. "created by" is the outermost frame.
+func parseGo(text string) *millrace.Exception {
+	e := &millrace.Exception{}
+	s := lines{text: text}
+	from, panicked := -1, false
+	for s.next() {
+		if s.mark() == markGo {
+			break
+		}
+		if typ, at, ok := goHead(s.line); ok && from < 0 {
+			e.Type, from = typ, s.start+s.indent+at
+		}
+		if strings.HasPrefix(s.line, "[signal ") && from >= 0 && e.Message == "" {
+			e.Message = message(text, from, s.start)
+		}
+	}
+	switch {
+	case from < 0:
+		e.Message = strings.TrimSpace(text[:s.start])
+	case e.Message == "":
+		e.Message = message(text, from, s.start)
+	}
+	e.Message = strings.TrimSuffix(e.Message, " [recovered]")
+	for name := ""; s.next() && s.line != ""; {
+		if s.indent == 0 {
+			if s.mark() == markGo {
+				break
+			}
+			if name != "" {
+				addFrame(e, goFrame(name, ""))
+			}
+			name = s.line
+			panicked = panicked || strings.HasPrefix(name, "panic(")
+			continue
+		}
+		if name != "" {
+			addFrame(e, goFrame(name, s.line))
+			name = ""
+		}
+	}
+	if e.Type == "" && panicked {
+		e.Type = "panic"
+	}
+	if len(e.Frames) == 0 && from < 0 {
+		return nil
+	}
+	return e
+}
+
+// goHead finds the words before the message of a panic and returns the type and
+// where the message starts.
+func goHead(line string) (typ string, at int, ok bool) {
+	switch {
+	case strings.HasPrefix(line, "fatal error: "):
+		return "fatal error", len("fatal error: "), true
+	case strings.HasPrefix(line, "panic: "):
+		at = len("panic: ")
+	default:
+		i := strings.Index(line, ": panic serving ")
+		if i >= 0 {
+			at = i + len(": panic serving ")
+			if j := strings.Index(line[at:], ": "); j >= 0 {
+				at += j + 2
+			}
+		} else if i = strings.Index(line, " panic: "); i >= 0 {
+			at = i + len(" panic: ")
+		} else {
+			return "", 0, false
+		}
+	}
+	if strings.HasPrefix(line[at:], "runtime error: ") {
+		return "runtime error", at + len("runtime error: "), true
+	}
+	return "panic", at, true
+}
+
+// goFrame reads "net/http.(*conn).serve(0x14001, …)" and
+// "/usr/local/go/src/net/http/server.go:2009 +0x518".
+func goFrame(name, where string) (f millrace.Frame) {
+	name = strings.TrimPrefix(name, "created by ")
+	if i := strings.Index(name, " in goroutine "); i > 0 {
+		name = name[:i]
+	}
+	// The arguments' bracket is the first that is not a receiver's.
+	for i := 1; i < len(name); i++ {
+		if name[i] == '(' && name[i-1] != '.' {
+			name = name[:i]
+			break
+		}
+	}
+	slash := strings.LastIndexByte(name, '/')
+	if dot := strings.IndexByte(name[slash+1:], '.'); dot > 0 {
+		f.Module, f.Function = name[:slash+1+dot], name[slash+1+dot+1:]
+	} else {
+		f.Function = name
+	}
+	if i := strings.Index(where, ".go:"); i >= 0 {
+		n := digits(where[i+4:])
+		f.File = where[:i+3]
+		f.Line, _ = number(where[i+4 : i+4+n])
+	} else if where != "" {
+		f.File, _, _ = strings.Cut(where, " ")
+	}
+	f.InApp = goInApp(f.Module, f.File)
+	return f
+}
+
+// zapLocation: "go.uber.org/app/file.go:128", the indented line of a stack as
+// zap prints it.
+func zapLocation(line string) bool {
+	i := strings.LastIndex(line, ".go:")
+	if i < 1 {
+		return false
+	}
+	_, ok := number(line[i+4:])
+	return ok && strings.IndexByte(line, ' ') < 0
+}
+
+// parseZap reads the stack that zap appends to a log line of level error: it
+// has no exception, so the level is the type.
+func parseZap(text string) *millrace.Exception {
+	e := &millrace.Exception{}
+	s := lines{text: text}
+	if !s.next() {
+		return nil
+	}
+	head, name := s.line, ""
+	for s.next() {
+		switch {
+		case s.indent == 0:
+			name = s.line
+			if strings.IndexByte(name, ' ') >= 0 || strings.IndexByte(name, '.') < 0 {
+				name = ""
+			}
+		case name != "" && zapLocation(s.line):
+			addFrame(e, goFrame(name, s.line))
+			name = ""
+		}
+	}
+	if len(e.Frames) == 0 {
+		return nil
+	}
+	e.Type, e.Message = "error", head
+	if fields := strings.Split(head, "\t"); len(fields) > 2 {
+		e.Type = fields[1]
+		e.Message = fields[2]
+		for _, f := range fields[2:] {
+			if !zapLocation(f) && strings.IndexByte(f, ' ') > 0 {
+				e.Message = f
+				break
+			}
+		}
+	}
+	return e
+}

@@ -1,0 +1,228 @@
+package exception
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// maxFrames bounds the frames taken from one exception, maxCauses the length of
+// a cause chain, so that a hostile text of a megabyte costs a bounded object.
+// Runtimes stop earlier: the JVM prints at most 1,024 frames by default.
+const (
+	maxFrames = 4096
+	maxCauses = 64
+)
+
+// Parse finds the first stack trace in text and reads it. Strings of the result
+// are parts of text, which the caller must keep unchanged; Type may also be a
+// constant where the runtime prints none ("panic").
+//
+// Frames are innermost first whatever the order in the text. For Python, which
+// prints the exception raised last at the end, that one is returned and those
+// before it are its Cause chain. A line of a qualified type with a message but
+// no frames counts as an exception without frames; Type is empty if frames stand
+// below no type. ok is false if text has none of these. The cost is linear.
+func Parse(text string) (e *millrace.Exception, ok bool) {
+	s := lines{text: text}
+	for s.next() {
+		switch s.mark() {
+		case markPython:
+			if e := parsePython(text); e != nil {
+				return e, true
+			}
+			if e := parseRuby(text); e != nil {
+				return e, true
+			}
+		case markGo:
+			e = parseGo(text)
+		case markAt:
+			e = parseAt(text)
+		case markNumber:
+			if e = parsePHP(text); e == nil {
+				e = parseDart(text)
+			}
+		case markRuby:
+			e = parseRuby(text)
+		case markGecko:
+			e = parseGecko(text)
+		}
+		if e != nil {
+			return e, true
+		}
+	}
+	if e := parseZap(text); e != nil {
+		return e, true
+	}
+	return parseTypeOnly(text)
+}
+
+// HasTrace reports whether text may hold a stack trace; false is certain, true
+// is for Parse to decide. It does not allocate and looks at line starts only,
+// which makes it fast enough for every event of several lines.
+func HasTrace(text string) bool {
+	s := lines{text: text}
+	for s.next() {
+		if s.mark() != markNone {
+			return true
+		}
+		if s.indent > 0 && zapLocation(s.line) {
+			return true
+		}
+		if s.indent == 0 && qualifiedType(s.line) {
+			return true
+		}
+	}
+	return false
+}
+
+// lines iterates over the lines of a text.
+type lines struct {
+	text       string
+	start, end int    // of the current line within text
+	line       string // without line break and indentation
+	indent     int
+	pos        int // where the next line starts
+}
+
+func (s *lines) next() bool {
+	if s.pos >= len(s.text) {
+		return false
+	}
+	s.start = s.pos
+	if i := strings.IndexByte(s.text[s.pos:], '\n'); i >= 0 {
+		s.end = s.pos + i
+		s.pos = s.end + 1
+	} else {
+		s.end, s.pos = len(s.text), len(s.text)
+	}
+	line := s.text[s.start:s.end]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	s.indent = 0
+	for s.indent < len(line) && (line[s.indent] == ' ' || line[s.indent] == '\t') {
+		s.indent++
+	}
+	s.line = line[s.indent:]
+	return true
+}
+
+// raw returns the current line with its indentation.
+func (s *lines) raw() string { return s.text[s.start : s.start+s.indent+len(s.line)] }
+
+// mark is what a line tells about the language of the trace it belongs to.
+type mark uint8
+
+const (
+	markNone   mark = iota
+	markPython      // "Traceback (most recent call last):"
+	markGo          // "goroutine 1 [running]:"
+	markAt          // "at …": Java, JavaScript, .NET
+	markNumber      // "#0 …": PHP, Dart
+	markRuby        // "file.rb:1:in `…'"
+	markGecko       // "function@file:1:2"
+)
+
+const traceback = "Traceback (most recent call last):"
+
+func (s *lines) mark() mark {
+	l := s.line
+	if len(l) < 4 {
+		return markNone
+	}
+	switch l[0] {
+	case 'a':
+		if l[1] == 't' && l[2] == ' ' {
+			return markAt
+		}
+	case '#':
+		if isDigit(l[1]) {
+			return markNumber
+		}
+	case 'g':
+		if strings.HasPrefix(l, "goroutine ") && strings.HasSuffix(l, ":") {
+			return markGo
+		}
+	}
+	switch last := l[len(l)-1]; {
+	case last == ':':
+		if strings.HasSuffix(l, traceback) {
+			return markPython
+		}
+	case isDigit(last) || last == ']':
+		if at := strings.IndexByte(l, '@'); at >= 0 && geckoFrame(l, at) {
+			return markGecko
+		}
+	case last == '\'' || last == ')':
+		if rubyIn(l) > 0 {
+			return markRuby
+		}
+	}
+	return markNone
+}
+
+// chain collects exceptions and their causes.
+type chain struct {
+	first, last *millrace.Exception
+	n           int
+}
+
+// add appends a cause. Beyond maxCauses it is parsed but not kept.
+func (c *chain) add(typ, message string) *millrace.Exception {
+	e := &millrace.Exception{Type: typ, Message: message}
+	c.n++
+	switch {
+	case c.first == nil:
+		c.first, c.last = e, e
+	case c.n <= maxCauses:
+		c.last.Cause = e
+		c.last = e
+	}
+	return e
+}
+
+func addFrame(e *millrace.Exception, f millrace.Frame) {
+	if len(e.Frames) < maxFrames {
+		e.Frames = append(e.Frames, f)
+	}
+}
+
+// cutLast splits "file:12" into the file and 12. ok is false without a number.
+func cutLast(s string) (before string, n int, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, 0, false
+	}
+	n, ok = number(s[i+1:])
+	if !ok {
+		return s, 0, false
+	}
+	return s[:i], n, true
+}
+
+// number parses a decimal of at most nine digits.
+func number(s string) (int, bool) {
+	if len(s) == 0 || len(s) > 9 {
+		return 0, false
+	}
+	n := 0
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return 0, false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n, true
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
+// digits is the number of digits at the start of s.
+func digits(s string) int {
+	i := 0
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	return i
+}
