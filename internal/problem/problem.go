@@ -50,6 +50,10 @@ type Document struct {
 // retrier is implemented by errors that know when to come back.
 type retrier interface{ RetryAfter() time.Duration }
 
+// statuser is implemented by errors that one status fits better than their
+// code's.
+type statuser interface{ HTTPStatus() int }
+
 // Default waits, in the absence of a RetryAfter: throttling passes as soon as
 // the pipeline catches up, an unavailable dependency takes longer.
 const (
@@ -62,7 +66,7 @@ const (
 // The fields of extra are added to the document, unless it has them.
 func Write(w http.ResponseWriter, err error, extra map[string]any) {
 	code := millrace.ErrorCode(err)
-	status := Status(code)
+	status := statusOf(err)
 	h := w.Header()
 	if d := retryAfter(code, err); d > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
@@ -80,6 +84,14 @@ func Write(w http.ResponseWriter, err error, extra map[string]any) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // the client may be gone: nobody left to tell
+}
+
+func statusOf(err error) int {
+	var s statuser
+	if errors.As(err, &s) {
+		return s.HTTPStatus()
+	}
+	return Status(millrace.ErrorCode(err))
 }
 
 func retryAfter(code millrace.Code, err error) time.Duration {

@@ -1,0 +1,197 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/auth"
+	"github.com/millrace/millrace/decode"
+	"github.com/millrace/millrace/internal/problem"
+)
+
+// Deps is what a Handler works with. Append, Authorize and Now are required.
+type Deps struct {
+	// Append stores records durably. It must not use a record or its payload
+	// after it returned: their memory is used again.
+	Append func(ctx context.Context, recs []*millrace.Record) error
+	// Pressure returns ErrThrottled while nothing should be appended.
+	Pressure func() error
+	// Authorize says who sends a request (auth.Guard.Authorize).
+	Authorize func(r *http.Request, scope millrace.Scope) (*auth.Principal, error)
+	Now       func() time.Time
+	// Tick paces the flushing of the tally of refused requests; nil leaves it
+	// to Flush and Close.
+	Tick    <-chan time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Handler serves /ingest. Create it with New. Safe for concurrent use.
+type Handler struct {
+	opts    Options
+	deps    Deps
+	mem     budget
+	seqs    sequences
+	tally   tally
+	metrics *metrics
+	states  sync.Pool // of *request
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+// Path is where a Handler is mounted.
+const Path = "/ingest"
+
+// New returns a handler. Close it after the server has stopped.
+func New(opts Options, deps Deps) *Handler {
+	if deps.Pressure == nil {
+		deps.Pressure = func() error { return nil }
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{opts: opts, deps: deps, stop: make(chan struct{})}
+	h.mem.limit = int64(opts.Memory)
+	h.metrics = newMetrics(deps.Metrics, h)
+	h.states.New = func() any { return &request{} }
+	if deps.Tick != nil {
+		h.stopped.Go(h.flushLoop)
+	}
+	return h
+}
+
+// ServeHTTP serves POST (a body of lines), GET and HEAD (one event as
+// parameters, see beacon.go) and OPTIONS (browsers ask before they send).
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Any page may read the answer, which says nothing it did not send. Without
+	// credentials: a cookie does not count across origins.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	switch r.Method {
+	case http.MethodPost:
+		h.post(w, r)
+	case http.MethodGet, http.MethodHead:
+		h.beacon(w, r)
+	case http.MethodOptions:
+		w.Header().Set("Access-Control-Allow-Methods", "POST, GET")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Millrace-Key, X-Millrace-Client, X-Millrace-Seq")
+		w.Header().Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Set("Allow", "POST, GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// request is the state of one request, pooled with all its memory.
+type request struct {
+	params
+	body    body
+	framing decode.Framing
+	records recordBuilder
+	answer  answer
+}
+
+func (q *request) reset() {
+	q.params = params{}
+	q.body.release()
+	q.records.reset()
+	q.answer.reset()
+}
+
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+	q := h.states.Get().(*request)
+	defer func() {
+		q.reset()
+		h.states.Put(q)
+	}()
+	if err := h.accept(w, r, q); err != nil {
+		h.refuse(w, q, err)
+		return
+	}
+	h.metrics.done(q)
+	q.answer.write(w)
+}
+
+// errNothingGood is a request of which every line was refused.
+var errNothingGood = errors.New("nothing good")
+
+// accept does all of a POST but the answer, which is in q.answer after nil.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) error {
+	if err := h.admit(r, q); err != nil {
+		return err
+	}
+	release, err := h.seqs.admit(q.client, q.seq)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rc := http.NewResponseController(w)
+	if err := q.body.read(rc, r, &h.opts, &h.mem, h.deps.Now); err != nil {
+		return err
+	}
+	lim := decode.Limits{MaxLine: h.opts.MaxLine, MaxEvent: maxRecord}
+	if err := decode.Frame(q.format, q.body.buf, lim, &q.framing); err != nil {
+		return err
+	}
+	q.answer.fill(q)
+	if len(q.framing.Events) == 0 {
+		if len(q.framing.Refused) == 0 {
+			return nil // nothing was sent, all of it is stored
+		}
+		return errNothingGood
+	}
+	return h.append(r.Context(), q.records.build(q))
+}
+
+// admit does what needs no look at the body.
+func (h *Handler) admit(r *http.Request, q *request) error {
+	p, err := h.deps.Authorize(r, millrace.ScopeIngest)
+	if err != nil {
+		return err
+	}
+	if err := q.parse(r, p, &h.opts); err != nil {
+		return err
+	}
+	return h.deps.Pressure()
+}
+
+// append waits for the queue. The client's departure does not cancel it: the
+// records are on their way, and cancelling would only hide where they went.
+func (h *Handler) append(ctx context.Context, recs []*millrace.Record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.AppendTimeout.Std())
+	defer cancel()
+	begun := h.deps.Now()
+	err := h.deps.Append(ctx, recs)
+	h.metrics.append.Observe(h.deps.Now().Sub(begun).Seconds())
+	return err
+}
+
+// refuse answers with an error and counts it at the door.
+func (h *Handler) refuse(w http.ResponseWriter, q *request, err error) {
+	if errors.Is(err, errNothingGood) {
+		h.metrics.refusedWhole(millrace.ErrInvalid)
+		h.tally.addAll(q.project, q.source, q.answer.reasons)
+		problem.Write(w, millrace.Errorf(millrace.ErrInvalid, "none of the %d lines can be taken; the first: line %d: %s",
+			q.answer.rejectedTotal, q.answer.rejected[0].Line, q.answer.rejected[0].Error),
+			map[string]any{"accepted": 0, "rejected": q.answer.rejected, "rejected_total": q.answer.rejectedTotal})
+		return
+	}
+	code := millrace.ErrorCode(err)
+	h.metrics.refusedWhole(code)
+	h.tally.add(q.project, q.source, millrace.Refusal{Reason: "request_" + string(code), Events: 1, Example: millrace.ErrorMessage(err)})
+	if code == millrace.ErrInternal || code == millrace.ErrUnavailable || code == millrace.ErrCorrupt {
+		h.deps.Log.Error("ingest request failed", "source", q.source, "err", err, "hint", millrace.ErrorHint(err))
+	}
+	problem.Write(w, err, nil)
+}
+
+// SeedClients tells the newest sequence per client that is stored, as the sinks
+// had committed it. Call it before serving.
+func (h *Handler) SeedClients(newest map[string]int64) { h.seqs.seed(newest) }
