@@ -2,10 +2,12 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace"
@@ -34,9 +36,8 @@ func (q *Queue) Append(ctx context.Context, recs []*millrace.Record) error {
 		return fmt.Errorf("append: %w", err)
 	}
 	err := call.produce(ctx)
-	call.wg.Wait()
-	if err == nil {
-		err = q.failed("append", call.err)
+	if err == nil && len(call.unsent) > 0 {
+		err = call.followTopic(ctx)
 	}
 	if err == nil {
 		err = call.sync()
@@ -53,9 +54,10 @@ type appendCall struct {
 	recs []*kgo.Record
 	wg   sync.WaitGroup
 
-	mu    sync.Mutex
-	err   error // the first of a record
-	dirty []bool
+	mu     sync.Mutex
+	err    error         // the first of a record
+	unsent []*kgo.Record // refused because their topic was deleted
+	dirty  []bool        // partitions written to
 }
 
 func (c *appendCall) encode(recs []*millrace.Record) error {
@@ -83,11 +85,12 @@ func clientPartition(client string, partitions int32) int32 {
 	return int32(xxhash.Sum64String(client) % uint64(partitions))
 }
 
-// produce hands the records to the producer, as far as there is room.
+// produce hands the records to the producer, as far as there is room, and
+// waits for the answers to all.
 func (c *appendCall) produce(ctx context.Context) error {
+	defer c.wg.Wait()
 	for _, k := range c.recs {
-		size := recordSize(k)
-		if err := c.q.room.Acquire(ctx, size); err != nil {
+		if err := c.q.room.Acquire(ctx, recordSize(k)); err != nil {
 			return &millrace.Error{
 				Code: millrace.ErrThrottled, Op: "append", Err: err,
 				Message: "the queue is busy: " + c.q.opts.Buffer.String() + " of records wait for it",
@@ -97,6 +100,29 @@ func (c *appendCall) produce(ctx context.Context) error {
 		c.wg.Add(1)
 		c.q.client.Produce(ctx, k, c.done)
 	}
+	c.wg.Wait()
+	return c.q.failed("append", c.err)
+}
+
+// followTopic appends what was refused because the topic was deleted, to the
+// topic that has its name now.
+func (c *appendCall) followTopic(ctx context.Context) error {
+	if err := c.q.followTopic(ctx); err != nil {
+		return err
+	}
+	c.recs = c.recs[:0]
+	for _, k := range c.unsent {
+		c.recs = append(c.recs, &kgo.Record{
+			Topic: k.Topic, Partition: k.Partition, Timestamp: k.Timestamp, Value: k.Value, Headers: k.Headers,
+		})
+	}
+	c.unsent = nil
+	if err := c.produce(ctx); err != nil {
+		return err
+	}
+	if len(c.unsent) > 0 {
+		return c.q.failed("append", kerr.UnknownTopicID) // deleted once more
+	}
 	return nil
 }
 
@@ -105,9 +131,12 @@ func (c *appendCall) done(k *kgo.Record, err error) {
 	size := recordSize(k)
 	c.q.room.Release(size)
 	c.mu.Lock()
-	if err == nil {
+	switch {
+	case err == nil:
 		c.dirty[k.Partition] = true
-	} else if c.err == nil {
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		c.unsent = append(c.unsent, k)
+	case c.err == nil:
 		c.err = err
 	}
 	c.mu.Unlock()

@@ -105,6 +105,7 @@ func (c *Consumer) connect() error {
 		kgo.FetchMaxPartitionBytes(fetchBytes),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.MaxDecompressBatchBytes(maxBatchMemory),
+		kgo.KeepRetryableFetchErrors(), // to see at once that the topic is gone
 	)...)
 	if err != nil {
 		return c.q.failed("open consumer", err)
@@ -132,15 +133,19 @@ const maxBatchMemory = 64 << 20
 // Seek to go on with it. Records that came with it are returned first. Any
 // other error is ctx's or ErrUnavailable.
 func (c *Consumer) Poll(ctx context.Context) ([]Polled, error) {
-	for len(c.pending) == 0 {
+	for {
+		for len(c.pending) > 0 {
+			e := c.pending[0]
+			c.pending = c.pending[1:]
+			if err := c.explain(ctx, e); err != nil {
+				return nil, err
+			}
+		}
 		out, err := c.poll(ctx)
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
 	}
-	e := c.pending[0]
-	c.pending = c.pending[1:]
-	return nil, c.explain(ctx, e)
 }
 
 func (c *Consumer) poll(ctx context.Context) ([]Polled, error) {
@@ -169,7 +174,7 @@ func (c *Consumer) take(out []Polled, id topicID, p *kgo.FetchPartition) []Polle
 		return out // ended by an error before
 	}
 	if id != (topicID{}) && id != c.topicID {
-		p.Records, p.Err = nil, kerr.InconsistentTopicID // created again meanwhile
+		p.Records, p.Err = nil, kerr.InconsistentTopicID // it was created again
 	}
 	for _, k := range p.Records {
 		if k.Offset < next {
@@ -184,25 +189,42 @@ func (c *Consumer) take(out []Polled, id topicID, p *kgo.FetchPartition) []Polle
 		next = k.Offset + 1
 	}
 	c.next[p.Partition] = next
-	if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
+	if p.Err != nil && (topicGone(p.Err) || !passing(p.Err)) {
 		delete(c.next, p.Partition)
 		c.pending = append(c.pending, &OffsetError{Partition: p.Partition, Asked: next, Err: p.Err})
 	}
 	return out
 }
 
-// explain completes an error for the caller.
+// topicGone reports whether the broker does not know the topic by its id. It
+// may say so for a moment after the topic was created.
+func topicGone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID) ||
+		errors.Is(err, kerr.UnknownTopicOrPartition)
+}
+
+// passing reports whether the client goes on by itself after the error: the
+// poll ended, the broker is away, or the leader moved.
+func passing(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)
+}
+
+// explain completes an error for the caller; nil if it was a false alarm.
 func (c *Consumer) explain(ctx context.Context, e *OffsetError) error {
-	if b, err := c.q.Bounds(ctx); err == nil {
-		e.Bounds = b[e.Partition]
-	}
 	cause := &millrace.Error{Code: millrace.ErrCorrupt, Message: "the records there cannot be read", Err: e.Err}
 	switch {
+	case topicGone(e.Err):
+		if topic, err := c.q.topic(ctx); err == nil && topic.id == c.topicID {
+			c.next[e.Partition] = e.Asked
+			return nil
+		}
+		cause.Code, cause.Message = millrace.ErrNotFound, "the topic was deleted"
 	case errors.Is(e.Err, kerr.OffsetOutOfRange):
 		cause.Code, cause.Message = millrace.ErrNotFound, "the log does not hold this offset"
-	case errors.Is(e.Err, kerr.UnknownTopicID), errors.Is(e.Err, kerr.InconsistentTopicID),
-		errors.Is(e.Err, kerr.UnknownTopicOrPartition):
-		cause.Code, cause.Message = millrace.ErrNotFound, "the topic was deleted"
+	}
+	if b, err := c.q.Bounds(ctx); err == nil {
+		e.Bounds = b[e.Partition]
 	}
 	e.Err = cause
 	return e

@@ -37,6 +37,7 @@ func (q *Queue) producerOptions() []kgo.Opt {
 		// become the bound for small records.
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RecordDeliveryTimeout(q.opts.Timeout.Std()),
+		kgo.UnknownTopicRetries(1), // then followTopic looks
 	)
 }
 
@@ -47,6 +48,9 @@ func (q *Queue) clientOptions() []kgo.Opt {
 		kgo.DisableClientMetrics(),
 		kgo.WithLogger(clientLog{q.log}),
 		kgo.RetryTimeout(q.opts.Timeout.Std()),
+		// How soon a changed topic is noticed. The default of 5 s is for
+		// thousands of clients.
+		kgo.MetadataMinAge(500 * time.Millisecond),
 	}
 }
 

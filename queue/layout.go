@@ -217,7 +217,7 @@ func trimEnd(dir string, log *slog.Logger) ([]segment, error) {
 	for len(segs) > 0 {
 		last := &segs[len(segs)-1]
 		path := filepath.Join(dir, segmentName(last.base))
-		keep, err := trimFile(path, log)
+		keep, err := trimFile(path, last.base, log)
 		if err != nil {
 			return nil, err
 		}
@@ -233,7 +233,7 @@ func trimEnd(dir string, log *slog.Logger) ([]segment, error) {
 }
 
 // trimFile cuts one segment file and returns its size.
-func trimFile(path string, log *slog.Logger) (int64, error) {
+func trimFile(path string, base int64, log *slog.Logger) (int64, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -243,7 +243,7 @@ func trimFile(path string, log *slog.Logger) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	keep := wholeBatches(b)
+	keep := wholeBatches(b, base)
 	if cut := int64(len(b)) - keep; cut > 0 {
 		log.Warn("queue: cut a damaged end off a segment", "file", path, "kept_bytes", keep, "cut_bytes", cut)
 		if err := f.Truncate(keep); err != nil {
@@ -256,10 +256,12 @@ func trimFile(path string, log *slog.Logger) (int64, error) {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // wholeBatches returns the length of the longest prefix that consists of whole
-// record batches (format 2) with right checksums and rising offsets.
-func wholeBatches(b []byte) int64 {
+// record batches (format 2) with right checksums and gapless offsets from base
+// on. Offsets are outside of the checksum, and a flipped bit in one would move
+// the end of the log out of reach.
+func wholeBatches(b []byte, base int64) int64 {
 	const header = 61 // of a batch, from its base offset to its record count
-	pos, next := 0, int64(0)
+	pos, next := 0, base
 	for len(b)-pos >= header {
 		p := b[pos:]
 		size := 12 + int64(int32(binary.BigEndian.Uint32(p[8:])))
@@ -267,7 +269,7 @@ func wholeBatches(b []byte) int64 {
 			break
 		}
 		first := int64(binary.BigEndian.Uint64(p))
-		if first < next || crc32.Checksum(p[21:size], castagnoli) != binary.BigEndian.Uint32(p[17:]) {
+		if first != next || crc32.Checksum(p[21:size], castagnoli) != binary.BigEndian.Uint32(p[17:]) {
 			break
 		}
 		next = first + int64(binary.BigEndian.Uint32(p[23:])) + 1

@@ -36,6 +36,8 @@ type Queue struct {
 	partitions int32
 	room       *semaphore.Weighted // bytes of records under way
 	turn       atomic.Uint32       // round robin of records without a client
+	followMu   sync.Mutex
+	followed   topicID // the topic that the producer writes to
 
 	// Embedded broker only.
 	cluster      *kfake.Cluster
@@ -107,7 +109,7 @@ func (q *Queue) ensureTopic(ctx context.Context) error {
 	defer cancel()
 	detail, err := q.topic(ctx)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if err = q.createTopic(ctx); err != nil {
+		if err = q.createTopic(ctx, q.opts.Partitions); err != nil {
 			return err
 		}
 		detail, err = q.topic(ctx)
@@ -115,7 +117,7 @@ func (q *Queue) ensureTopic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.partitions = detail.partitions
+	q.partitions, q.followed = detail.partitions, detail.id
 	if q.partitions != q.opts.Partitions {
 		q.log.Info("queue: the topic keeps its number of partitions",
 			"topic", q.opts.Topic, "partitions", q.partitions, "configured", q.opts.Partitions)
@@ -123,7 +125,38 @@ func (q *Queue) ensureTopic(ctx context.Context) error {
 	return nil
 }
 
-func (q *Queue) createTopic(ctx context.Context) error {
+// followTopic makes the producer write to a topic that was deleted and created
+// again; it creates it if nobody else did. Consumers learn of it by an
+// OffsetError.
+func (q *Queue) followTopic(ctx context.Context) error {
+	q.followMu.Lock()
+	defer q.followMu.Unlock()
+	detail, err := q.topic(ctx)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		if err = q.createTopic(ctx, q.partitions); err == nil {
+			detail, err = q.topic(ctx)
+		}
+	}
+	if err != nil {
+		return q.failed("follow topic", err)
+	}
+	if detail.partitions < q.partitions {
+		return &millrace.Error{
+			Code: millrace.ErrUnavailable, Op: "follow topic",
+			Message: fmt.Sprintf("topic %q was created again with %d partitions, it had %d",
+				q.opts.Topic, detail.partitions, q.partitions),
+			Hint: "restart millrace to use it so",
+		}
+	}
+	if detail.id != q.followed {
+		q.log.Warn("queue: the topic was deleted and created again", "topic", q.opts.Topic, "topic_id", detail.id)
+		q.client.PurgeTopicsFromProducing(q.opts.Topic)
+		q.followed = detail.id
+	}
+	return nil
+}
+
+func (q *Queue) createTopic(ctx context.Context, partitions int32) error {
 	size := strconv.Itoa(batchBytes)
 	configs := map[string]*string{"max.message.bytes": &size}
 	replication := q.opts.Replication
@@ -134,7 +167,7 @@ func (q *Queue) createTopic(ctx context.Context) error {
 		ms := strconv.FormatInt(q.opts.Retention.Std().Milliseconds(), 10)
 		configs["retention.ms"] = &ms
 	}
-	_, err := q.admin.CreateTopic(ctx, q.opts.Partitions, replication, configs, q.opts.Topic)
+	_, err := q.admin.CreateTopic(ctx, partitions, replication, configs, q.opts.Topic)
 	if errors.Is(err, kerr.TopicAlreadyExists) {
 		return nil // another process was faster
 	}
