@@ -18,7 +18,7 @@ const (
 	linePyChain            // Python's "During handling of the above exception, …"
 	lineCause              // "Caused by: …", "Suppressed: …": another exception of the same event
 	lineInside             // a frame or a separator that is not indented
-	lineCloser             // a closing bracket of a printed object
+	lineCloser             // punctuation that no record starts with
 	lineGoroutine          // "goroutine 7 [running]:"
 )
 
@@ -79,7 +79,7 @@ func classifyBracket(line []byte) lineKind {
 
 func classifyPunct(line []byte) lineKind {
 	switch line[0] {
-	case '}', ')', ']':
+	case '}', ')', ']', ',', ';':
 		return lineCloser
 	case '"':
 		if hasPrefix(line, `"}`) {

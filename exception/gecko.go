@@ -42,5 +42,6 @@ func geckoFrame(line string, at int) bool {
 		return true
 	}
 	file, _, ok := cutLast(where)
-	return ok && strings.ContainsAny(file, "/<") && strings.IndexByte(file, ' ') < 0
+	return ok && strings.ContainsAny(file, "/<") && strings.IndexByte(file, ' ') < 0 &&
+		!strings.HasSuffix(file, ".go") // a module's version: "…/exporter@v0.120.0/queue.go:128"
 }

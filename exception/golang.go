@@ -103,13 +103,10 @@ func goFrame(name, where string) (f millrace.Frame) {
 	} else {
 		f.Function = name
 	}
-	if i := strings.Index(where, ".go:"); i >= 0 {
-		n := digits(where[i+4:])
-		f.File = where[:i+3]
-		f.Line, _ = number(where[i+4 : i+4+n])
-	} else if where != "" {
-		f.File, _, _ = strings.Cut(where, " ")
+	for _, offset := range [...]string{" +0x", " fp=", " sp="} {
+		where, _, _ = strings.Cut(where, offset)
 	}
+	f.File, f.Line, _ = cutLast(where)
 	f.InApp = goInApp(f.Module, f.File)
 	return f
 }
