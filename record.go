@@ -84,6 +84,17 @@ func (b *Batch) Add(ordinal int32) *Event {
 	return e
 }
 
+// Drop takes back the event added last, with the memory for its attributes
+// unless they outgrew it. For decoders that try one format after the other.
+func (b *Batch) Drop() {
+	n := len(b.Events) - 1
+	attrs := b.Events[n].Attrs[:1]
+	b.Events = b.Events[:n]
+	if i := len(b.attrs) - attrsPerEvent; i >= 0 && &b.attrs[i] == &attrs[0] {
+		b.attrs = b.attrs[:i]
+	}
+}
+
 // attrsPerEvent is the capacity an event's Attrs start with: access lines have
 // about twelve, and append grows the rest.
 const attrsPerEvent = 16

@@ -88,19 +88,19 @@ func (d *Decoder) auto(ordinal int32, frame []byte) {
 		if e := d.b.Add(ordinal); d.parseSyslog(e, frame) {
 			return
 		}
-		d.drop()
+		d.b.Drop()
 		d.text(ordinal, frame)
 		return
 	}
-	if d.structured(ordinal, frame, true) {
+	if d.structured(ordinal, frame) {
 		return
 	}
 	d.text(ordinal, frame)
 }
 
-// structured adds an event if the line is JSON, access log, syslog (if allowed)
-// or logfmt, in this order, and reports whether it did.
-func (d *Decoder) structured(ordinal int32, line []byte, syslog bool) bool {
+// structured adds an event if the line is JSON, access log, syslog, a
+// container's line or logfmt, in this order, and reports whether it did.
+func (d *Decoder) structured(ordinal int32, line []byte) bool {
 	e := d.b.Add(ordinal)
 	if line[0] == '{' {
 		if likelyJSON(line) && d.parseJSON(e, line) {
@@ -110,19 +110,16 @@ func (d *Decoder) structured(ordinal int32, line []byte, syslog bool) bool {
 		if d.parseAccess(e, line) {
 			return true
 		}
-		if syslog && d.parseSyslog(e, line) {
+		if d.parseSyslog(e, line) || d.parseCRI(e, line) {
 			return true
 		}
 	}
 	if d.parseLogfmt(e, line) {
 		return true
 	}
-	d.drop()
+	d.b.Drop()
 	return false
 }
-
-// drop takes back the event added last.
-func (d *Decoder) drop() { d.b.Events = d.b.Events[:len(d.b.Events)-1] }
 
 // undo makes an event again as Batch.Add returned it, after a parser gave up
 // half-way.
@@ -140,7 +137,7 @@ func (d *Decoder) explicit(ordinal int32, frame []byte, parse func(*Decoder, *mi
 	if parse(d, d.b.Add(ordinal), frame) {
 		return
 	}
-	d.drop()
+	d.b.Drop()
 	d.b.Reject(ordinal, reason, "expected "+want, frame)
 }
 
@@ -158,7 +155,7 @@ func (d *Decoder) json(ordinal int32, frame []byte) {
 	if d.parseJSON(d.b.Add(ordinal), frame) {
 		return
 	}
-	d.drop()
+	d.b.Drop()
 	pos, _ := checkJSON(frame)
 	d.b.Reject(ordinal, ReasonNotJSON, describeJSON(frame, pos), frame)
 }

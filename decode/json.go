@@ -14,7 +14,8 @@ import (
 // Well-known fields become columns (json_fields.go lists the names): time,
 // message, level, service, host, env, release, trace_id, kind, weight. Of two
 // candidates for a column the better known name wins. Everything else goes to
-// attrs with its type; what was displaced, too. null means absent.
+// attrs with its type; what was displaced, too. null means absent, and so does
+// an empty string for a column.
 //   - Time is RFC 3339, any layout of time.go, or a number whose unit follows
 //     from its magnitude; {"$date": …} (MongoDB) is looked into. A time that
 //     cannot be read stays an attribute; one that nanoseconds cannot express is
@@ -204,6 +205,9 @@ func stackLike(v millrace.Value, tag byte) bool {
 // column sets a column and returns true, or returns false if the value does not
 // fit or a better field filled it. What it displaces becomes an attribute.
 func (d *Decoder) column(e *millrace.Event, s slot, rank uint8, key string, v millrace.Value, tag byte, raw []byte) bool {
+	if tag == '"' && v.String() == "" {
+		return true // says nothing: absent
+	}
 	js := &d.js
 	had := js.rank[s]
 	if had > rank || (had == rank && js.key[s] != key) {
@@ -240,10 +244,13 @@ func (d *Decoder) setColumn(e *millrace.Event, s slot, v millrace.Value, tag byt
 		}
 		return ok
 	case slotMessage:
-		if tag != '"' || v.String() == "" {
+		if tag != '"' {
 			return false
 		}
-		e.Message = v.String()
+		e.Message = strings.TrimRight(v.String(), "\r\n") // Docker keeps the line end
+		if e.Message == "" {
+			return false
+		}
 		e.MultiLine = e.MultiLine || bytes.IndexByte(unborrow(e.Message), '\n') >= 0
 		return true
 	}

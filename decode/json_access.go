@@ -47,8 +47,12 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 		return
 	}
 	e.Kind = millrace.KindAccess
+	if js.rank[slotHost] > 0 {
+		e.Host = borrow(trimPort(unborrow(e.Host)))
+	}
+	d.accessDuration(e)
 	removed := false
-	for s := slotURL; s < slotCount; s++ {
+	for s := slotURL; s < slotDuration; s++ {
 		if js.rank[s] == 0 {
 			continue
 		}
@@ -65,6 +69,31 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 	}
 	if removed {
 		dropUnnamed(e)
+	}
+}
+
+// accessDuration adds rt from a duration whose unit is known: Caddy logs
+// seconds, Envoy milliseconds, Traefik nanoseconds. The field itself stays.
+func (d *Decoder) accessDuration(e *millrace.Event) {
+	js := &d.js
+	if js.rank[slotDuration] == 0 || js.rank[slotRT] > 0 {
+		return
+	}
+	name := ""
+	if i := js.attr[slotStatus]; js.rank[slotStatus] > 0 && i >= 0 {
+		name = e.Attrs[i].Key
+	}
+	unit := 0.0
+	switch {
+	case name == "DownstreamStatus":
+		unit = 1e9
+	case name == "response_code":
+		unit = 1e3
+	case js.rank[slotURL] > 0 && js.attr[slotURL] < 0:
+		unit = 1
+	}
+	if f, ok := js.val[slotDuration].Float(); ok && unit > 0 {
+		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrRT, Value: millrace.FloatValue(f / unit)})
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	slotVersion
 	slotRequest
 	slotUser
+	slotDuration // a time taken whose unit depends on the writer
 	slotCount
 
 	slotStack  // a stack trace
@@ -142,6 +143,8 @@ func accessField(key string) (slot, uint8) {
 		return slotRT, 9
 	case "request_time":
 		return slotRT, 8
+	case "duration", "Duration":
+		return slotDuration, 9
 	case "rt_backend":
 		return slotBackend, 9
 	case "upstream_response_time":

@@ -70,8 +70,9 @@ func (d *Decoder) syslogMessage(e *millrace.Event, line []byte, h *syslogHeader)
 		e.Message = borrow(line)
 		return
 	}
-	if bytes.IndexByte(msg, '\n') >= 0 {
+	if i := bytes.IndexByte(msg, '\n'); i >= 0 {
 		e.Message, e.MultiLine = borrow(msg), true
+		d.plain(e, trimCR(msg[:i]))
 		return
 	}
 	object := bytes.TrimLeft(msg, " ")
@@ -82,7 +83,16 @@ func (d *Decoder) syslogMessage(e *millrace.Event, line []byte, h *syslogHeader)
 	case d.parseLogfmt(e, bytes.TrimLeft(msg, " ")):
 	default:
 		e.Message = borrow(msg)
+		d.plain(e, msg)
 	}
+}
+
+// plain reads level, logger and the like from the first line of a plain
+// message. Its time yields to the header's.
+func (d *Decoder) plain(e *millrace.Event, first []byte) {
+	t := textHeader{e: e, line: first[:min(len(first), maxTextHeader)], arrived: d.b.Record.Arrived}
+	t.parse()
+	e.Time, e.HasTime = d.b.Record.Arrived, false
 }
 
 // syslogFields adds the header to e where the message did not say otherwise.
@@ -220,6 +230,10 @@ func scan3164(b []byte, i int, arrived int64, h *syslogHeader) bool {
 		return true
 	}
 	host := rest[:sp]
+	if hasPrefix(rest, "--- last message repeated") { // syslogd of BSD and macOS
+		h.msg = rest
+		return true
+	}
 	if h.pri < 0 && (isLevel(host) || !hostWord(host)) {
 		return false
 	}
@@ -233,7 +247,7 @@ func scan3164(b []byte, i int, arrived int64, h *syslogHeader) bool {
 		return true
 	}
 	if !tagged {
-		return !h.zoned && (hasPrefix(h.msg, "last message repeated") || hasPrefix(h.msg, "--- last message repeated"))
+		return !h.zoned && hasPrefix(h.msg, "last message repeated")
 	}
 	return !h.zoned || rsyslogTime(h)
 }
@@ -290,6 +304,9 @@ func (h *syslogHeader) tag(strict bool) bool {
 
 // hostWord reports whether b looks like a host name or address.
 func hostWord(b []byte) bool {
+	if len(b) == 0 || !isAlnum(b[0]) {
+		return false
+	}
 	for i, c := range b {
 		switch {
 		case isAlnum(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '%':
