@@ -101,3 +101,7 @@ func Hit(name string) error {
 	}
 	return fmt.Errorf("failpoint %s", name)
 }
+
+// Active reports whether any failpoint is set, for places that must do work
+// before they can call Hit.
+func Active() bool { return active.Load() }

@@ -1,0 +1,114 @@
+// Package config is the one strict tree of settings: it puts the Options of all
+// packages together, fills in the defaults their field tags state, reads a YAML
+// file over them, and prints the reference. An unknown key is an error, and
+// Validate reports every violation with its bound.
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/auth"
+	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/ingest"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/query"
+	"github.com/millrace/millrace/queue"
+	"github.com/millrace/millrace/rollup"
+)
+
+// Config is everything that can be configured.
+type Config struct {
+	HTTP     string           `yaml:"http" default:"127.0.0.1:8080" doc:"Address for pages, API and ingest. On loopback nothing needs a key; any other address requires ingest keys and an admin token." example:"0.0.0.0:8080"`
+	Data     string           `yaml:"data" default:"data" doc:"Directory for the queue, the database and keys. One server per directory." example:"/var/lib/millrace"`
+	Memory   millrace.Bytes   `yaml:"memory" default:"1536MiB" doc:"Memory of the whole process. The store, open cells, the queue's buffer and requests get fixed shares of it unless they are set themselves; the garbage collector aims to stay below the rest." example:"4GiB"`
+	DiskHigh int              `yaml:"disk_high" default:"85" doc:"Percent of the data directory's disk in use from which ingest answers 429, so that the database never meets a full disk." example:"90"`
+	Auth     auth.Options     `yaml:"auth" doc:"Who must show a key."`
+	Ingest   ingest.Options   `yaml:"ingest" doc:"Limits of requests that bring events."`
+	Queue    queue.Options    `yaml:"queue" doc:"The durable log between ingest and pipeline."`
+	Pipeline pipeline.Options `yaml:"pipeline" doc:"The worker that decodes, stores and rolls up."`
+	Store    duckdb.Options   `yaml:"store" doc:"The database."`
+	Query    query.Options    `yaml:"query" doc:"What one question may cost."`
+	Rollups  Rollups          `yaml:"rollups" doc:"Rollups by name, beside the defaults traffic, exceptions and timings. A definition under one of these names replaces it, null removes it."`
+}
+
+// Default returns the configuration without any file.
+func Default() *Config {
+	c := &Config{}
+	setDefaults(c)
+	c.Rollups = Rollups{}
+	return c
+}
+
+// Load reads a file over the defaults and validates the result. ErrInvalid
+// names the line of a syntax error or unknown key, or every violation.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &millrace.Error{Code: millrace.ErrInvalid, Op: "read config", Message: path, Err: err}
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads YAML over the defaults and validates the result.
+func Parse(text []byte) (*Config, error) {
+	c := Default()
+	if len(bytes.TrimSpace(text)) > 0 {
+		dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+		if err := dec.Decode(c); err != nil {
+			return nil, &millrace.Error{Code: millrace.ErrInvalid, Message: yaml.FormatError(err, false, true)}
+		}
+	}
+	c.share()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Validate reports every violation.
+func (c *Config) Validate() error {
+	var v millrace.Violations
+	if c.Data == "" {
+		v.Add("data", `""`, "a directory")
+	}
+	millrace.Range(&v, "memory", c.Memory, 512<<20, 1<<42)
+	millrace.Range(&v, "disk_high", c.DiskHigh, 10, 99)
+	c.Auth.Validate("auth", &v)
+	c.Ingest.Validate("ingest", &v)
+	c.Queue.Validate("queue", &v)
+	c.Pipeline.Validate("pipeline", &v)
+	c.Store.Validate("store", &v)
+	c.Query.Validate("query", &v)
+	c.compile(&v)
+	return v.Err()
+}
+
+// share gives each part its share of Memory: the defaults are made for the
+// default memory, so those that were left alone grow and shrink with it.
+func (c *Config) share() {
+	d := Default()
+	scale := func(have *millrace.Bytes, standard millrace.Bytes) {
+		if *have == standard {
+			*have = millrace.Bytes(float64(standard) * float64(c.Memory) / float64(d.Memory))
+		}
+	}
+	scale(&c.Store.Memory, d.Store.Memory)
+	scale(&c.Pipeline.RollupMemory, d.Pipeline.RollupMemory)
+	scale(&c.Ingest.Memory, d.Ingest.Memory)
+}
+
+// Compile returns the rollups: the defaults and the configured ones, by name.
+// The configuration must be valid.
+func (c *Config) Compile() []*rollup.Rollup {
+	var v millrace.Violations
+	return c.compile(&v)
+}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/query"
+	"github.com/millrace/millrace/queue"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the generated reference")
+
+func TestDefaultsAreValidAndEqualThePackages(t *testing.T) {
+	c := Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, got, want any) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the tags say %+v, DefaultOptions %+v", name, got, want)
+		}
+	}
+	f("pipeline", c.Pipeline, pipeline.DefaultOptions())
+	f("queue", c.Queue, queue.DefaultOptions())
+	f("store", c.Store, duckdb.DefaultOptions())
+	f("query", c.Query, query.DefaultOptions())
+}
+
+func TestReferenceIsCurrentAndValid(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteReference(&b); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse(b.Bytes())
+	if err != nil {
+		t.Fatalf("the reference is no valid configuration: %v\n%s", err, b.String())
+	}
+	if want := Default(); !reflect.DeepEqual(c, want) {
+		t.Errorf("the reference differs from the defaults:\n%+v\n%+v", c, want)
+	}
+	const path = "../docs/config.yaml"
+	if *rewrite {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(have, b.Bytes()) {
+		t.Errorf("%s is not current (%v): run go test ./config -rewrite", path, err)
+	}
+}
+
+// The example of every field must be accepted where it stands.
+func TestExamplesAreValid(t *testing.T) {
+	var walk func(typ reflect.Type, path []string)
+	walk = func(typ reflect.Type, path []string) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if !tagged(f) || f.Type.Kind() == reflect.Map {
+				continue
+			}
+			at := append(path[:len(path):len(path)], f.Tag.Get("yaml"))
+			if f.Tag.Get("doc") == "" {
+				t.Errorf("%v has no doc", at)
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type, at)
+				continue
+			}
+			var text strings.Builder
+			for depth, name := range at {
+				text.WriteString(strings.Repeat("  ", depth) + name + ":")
+				if depth < len(at)-1 {
+					text.WriteString("\n")
+				}
+			}
+			text.WriteString(" " + quoteList(f, f.Tag.Get("example")) + "\n")
+			if _, err := Parse([]byte(text.String())); err != nil {
+				t.Errorf("example of %v: %v", at, err)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), nil)
+}
+
+func TestBadConfigsAreRefused(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		_, err := Parse([]byte(text))
+		if err == nil {
+			t.Errorf("accepted:\n%s", text)
+			return
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("error %q lacks %q", err, w)
+			}
+		}
+		if millrace.ErrorCode(err) != millrace.ErrInvalid {
+			t.Errorf("code %s", millrace.ErrorCode(err))
+		}
+	}
+	f("htpp: x", "unknown field", "htpp", "1 |")
+	f("queue:\n  retention: soon", "soon")
+	f("memory: 1KiB\ndisk_high: 120", "memory", "disk_high: 120: must be between 10 and 99")
+	f("pipeline:\n  flush_rows: 0\nstore:\n  threads: 0", "pipeline.flush_rows", "store.threads")
+	f("rollups:\n  r:\n    sets: cube(9)\n    dimensions: [a]\n    metrics: {n: count()}", "rollups.r.sets", "N from 0 to 1")
+	f("rollups:\n  r:\n    sets: [[a]]\n    metrics: {n: median(x)}", "rollups.r.metrics.n", "rollups.r.sets")
+	f("rollups:\n  r:\n    colour: red", "colour")
+}
+
+func TestRollups(t *testing.T) {
+	c, err := Parse([]byte(`
+rollups:
+  timings: null
+  checkout:
+    where: service == "checkout"
+    dimensions: [url, status, city]
+    sets: {1m: [[], [url]], 1d: cube(2)}
+    metrics:
+      n: count()
+      paid: sum(amount, 2)
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range c.Compile() {
+		names = append(names, r.Name)
+		if r.Name != "checkout" {
+			continue
+		}
+		var sets []string
+		for _, s := range r.Sets {
+			sets = append(sets, r.SetName(s)+" "+strings.Trim(strings.ReplaceAll(yamlText(t, s.Granularities), "\n", ""), "- "))
+		}
+		if len(sets) != 7 || r.Metrics[1].Scale != 2 {
+			t.Errorf("sets %q, metrics %+v", sets, r.Metrics)
+		}
+	}
+	if got := strings.Join(names, " "); got != "checkout exceptions traffic" {
+		t.Errorf("rollups %q", got)
+	}
+}
+
+func yamlText(t *testing.T, v any) string {
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestMemoryIsShared(t *testing.T) {
+	c, err := Parse([]byte("memory: 3GiB\npipeline: {rollup_memory: 64MiB}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Store.Memory != 1<<30 || c.Pipeline.RollupMemory != 64<<20 {
+		t.Errorf("store %v, rollup %v", c.Store.Memory, c.Pipeline.RollupMemory)
+	}
+}

@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
+	"github.com/millrace/millrace/internal/failpoint"
+)
+
+// unit is one decoded record on its way to the sinks. Sinks only read it.
+type unit struct {
+	rec      *millrace.Record
+	batch    millrace.Batch
+	setAside []millrace.SetAside // events, or the whole record, taken out by the decoder
+	refs     atomic.Int32
+}
+
+// stageDecode is the stage named in records that the decoder set aside.
+const stageDecode = "decode"
+
+// verdict names a record or event that was set aside, Sink apart.
+type verdict struct {
+	partition  int32
+	generation int64
+	offset     int64
+	ordinal    int32
+}
+
+// supervisor decodes records on a worker goroutine that may panic or hang
+// without harm: a panic is confined to its event, a record that overruns its
+// deadline is set aside with the worker stuck on it, and another worker takes
+// over. Used by one goroutine.
+type supervisor struct {
+	deadline time.Duration
+	now      func() time.Time
+	known    map[verdict]millrace.SetAside // committed verdicts, obeyed on replay
+	worker   *decodeWorker
+}
+
+type decodeWorker struct {
+	in  chan *unit
+	out chan error
+}
+
+func (s *supervisor) start() {
+	w := &decodeWorker{in: make(chan *unit), out: make(chan error, 1)}
+	s.worker = w
+	go func() {
+		var d decode.Decoder
+		for u := range w.in {
+			w.out <- decodeUnit(&d, u)
+		}
+	}()
+}
+
+func (s *supervisor) stop() { close(s.worker.in) }
+
+// decode fills u.batch. What cannot be decoded ends in u.setAside.
+func (s *supervisor) decode(u *unit, generation int64) *unit {
+	rec := u.rec
+	if v, ok := s.known[verdict{rec.Partition, generation, rec.Offset, -1}]; ok {
+		u.batch.Reset(rec)
+		u.setAside = append(u.setAside, v)
+		return u
+	}
+	timer := time.NewTimer(s.deadline)
+	defer timer.Stop()
+	s.worker.in <- u
+	select {
+	case err := <-s.worker.out:
+		if err != nil {
+			s.isolate(u, generation)
+		}
+		return u
+	case <-timer.C:
+		// The stuck worker still writes to u's batch: leave u to it.
+		close(s.worker.in)
+		s.start()
+		fresh := &unit{rec: rec}
+		fresh.batch.Reset(rec)
+		reason := fmt.Sprintf("decoding took longer than %v", s.deadline)
+		fresh.setAside = append(fresh.setAside, s.entry(rec, generation, -1, reason, rec.Payload))
+		return fresh
+	}
+}
+
+// isolate decodes frame by frame after a panic and sets aside those that panic.
+func (s *supervisor) isolate(u *unit, generation int64) {
+	var d decode.Decoder
+	u.batch.Reset(u.rec)
+	at := 0
+	for i, n := range u.rec.Frames {
+		frame := u.rec.Payload[at : at+int(n)]
+		at += int(n)
+		events, rejects := len(u.batch.Events), len(u.batch.Rejects)
+		if err := decodeFrame(&d, &u.batch, int32(i), frame); err != nil {
+			u.batch.Events, u.batch.Rejects = u.batch.Events[:events], u.batch.Rejects[:rejects]
+			u.setAside = append(u.setAside, s.entry(u.rec, generation, int32(i), err.Error(), frame))
+		}
+	}
+}
+
+func (s *supervisor) entry(r *millrace.Record, generation int64, ordinal int32, reason string, payload []byte) millrace.SetAside {
+	return millrace.SetAside{
+		Partition: r.Partition, Generation: generation, Offset: r.Offset, Ordinal: ordinal,
+		Time: s.now().UnixNano(), Project: r.Project, Source: r.Source, Stage: stageDecode, Reason: reason,
+		Payload: bytes.Clone(payload),
+	}
+}
+
+func decodeUnit(d *decode.Decoder, u *unit) (err error) {
+	defer recovered(&err)
+	u.batch.Reset(u.rec)
+	if err := poisoned(u.rec.Payload); err != nil {
+		return err
+	}
+	d.Decode(&u.batch)
+	for i := range u.batch.Events {
+		annotate(&u.batch.Events[i])
+	}
+	return nil
+}
+
+func decodeFrame(d *decode.Decoder, b *millrace.Batch, ordinal int32, frame []byte) (err error) {
+	defer recovered(&err)
+	if err := poisoned(frame); err != nil {
+		return err
+	}
+	n := len(b.Events)
+	d.DecodeFrame(b, ordinal, frame)
+	for i := n; i < len(b.Events); i++ {
+		annotate(&b.Events[i])
+	}
+	return nil
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}
+
+// poisonPill marks a payload for the failpoint decode.poison, with which tests
+// make the decoder panic or hang on a record of their choice.
+var poisonPill = []byte("millrace-poison-pill")
+
+func poisoned(payload []byte) error {
+	if !failpoint.Active() || !bytes.Contains(payload, poisonPill) {
+		return nil
+	}
+	return failpoint.Hit("decode.poison")
+}

@@ -1,0 +1,55 @@
+package pipeline
+
+import "github.com/millrace/millrace"
+
+// accounts adds up a sink's ledger between two commits.
+type accounts struct {
+	sink    millrace.Sink
+	entries map[accountKey]*millrace.LedgerEntry
+}
+
+type accountKey struct {
+	project, source string
+	minute          int64
+	outcome         millrace.Outcome
+	reason          string
+}
+
+func newAccounts(sink millrace.Sink) *accounts {
+	return &accounts{sink: sink, entries: map[accountKey]*millrace.LedgerEntry{}}
+}
+
+// add counts events of a record; the first example given for an account is kept.
+func (a *accounts) add(r *millrace.Record, o millrace.Outcome, reason string, events, weight int64, example string) {
+	if events == 0 {
+		return
+	}
+	key := accountKey{r.Project, r.Source, r.Arrived / 60e9 * 60, o, reason}
+	e := a.entries[key]
+	if e == nil {
+		e = &millrace.LedgerEntry{
+			Sink: a.sink, Project: r.Project, Source: r.Source, Minute: key.minute,
+			Outcome: o, Reason: reason, Example: example,
+		}
+		a.entries[key] = e
+	}
+	e.Events += events
+	e.Weight += weight
+}
+
+// received counts events of a record that end with the given outcome, on both
+// sides of the identity received = stored + … + rejected.
+func (a *accounts) received(r *millrace.Record, o millrace.Outcome, reason string, events, weight int64, example string) {
+	a.add(r, millrace.OutcomeReceived, "", events, weight, "")
+	a.add(r, o, reason, events, weight, example)
+}
+
+// take returns the entries and forgets them.
+func (a *accounts) take() []millrace.LedgerEntry {
+	out := make([]millrace.LedgerEntry, 0, len(a.entries))
+	for _, e := range a.entries {
+		out = append(out, *e)
+	}
+	clear(a.entries)
+	return out
+}

@@ -1,0 +1,43 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/millrace/millrace"
+)
+
+// Options configures the worker.
+type Options struct {
+	FlushRows       int               `yaml:"flush_rows" default:"122880" doc:"Raw rows per transaction. The default is one DuckDB row group, which goes straight to the file; other sizes are rewritten at the checkpoint." example:"122880"`
+	FlushBytes      millrace.Bytes    `yaml:"flush_bytes" default:"96MiB" doc:"Raw bytes per transaction, which bounds the memory of rows not yet stored." example:"96MiB"`
+	FlushInterval   millrace.Duration `yaml:"flush_interval" default:"1s" doc:"Longest time a raw row waits for its transaction; with the transaction itself it is visible within 2 s." example:"1s"`
+	RollupInterval  millrace.Duration `yaml:"rollup_interval" default:"5s" doc:"Time between two flush barriers of the rollups; doubled under full load and during replay, when fewer, larger deltas cost less." example:"5s"`
+	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of open cells at which the rollups flush early." example:"192MiB"`
+	DimensionValues int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact." example:"100000"`
+	AllowedLateness millrace.Duration `yaml:"allowed_lateness" default:"30s" doc:"How much later than newer events an event may arrive before its window counts as complete. Later ones are still merged." example:"30s"`
+	StageDeadline   millrace.Duration `yaml:"stage_deadline" default:"10s" doc:"Time a stage may spend on one record of at most 1 MiB, which takes milliseconds; a record that takes longer is set aside." example:"10s"`
+	StoreDeadline   millrace.Duration `yaml:"store_deadline" default:"2m" doc:"Time one transaction of the store may take before it counts as failed." example:"2m"`
+}
+
+// DefaultOptions returns the defaults of the field tags.
+func DefaultOptions() Options {
+	return Options{
+		FlushRows: 122_880, FlushBytes: 96 << 20, FlushInterval: millrace.Duration(time.Second),
+		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20, DimensionValues: 100_000,
+		AllowedLateness: millrace.Duration(30 * time.Second),
+		StageDeadline:   millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
+	}
+}
+
+// Validate reports every setting out of bounds.
+func (o *Options) Validate(path string, v *millrace.Violations) {
+	millrace.Range(v, path+".flush_rows", o.FlushRows, 1, 1<<20)
+	millrace.Range(v, path+".flush_bytes", o.FlushBytes, 1<<20, 1<<30)
+	millrace.Range(v, path+".flush_interval", o.FlushInterval, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Minute))
+	millrace.Range(v, path+".rollup_interval", o.RollupInterval, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Minute))
+	millrace.Range(v, path+".rollup_memory", o.RollupMemory, 1<<20, 64<<30)
+	millrace.Range(v, path+".dimension_values", o.DimensionValues, 1, 10_000_000)
+	millrace.Range(v, path+".allowed_lateness", o.AllowedLateness, 0, millrace.Duration(24*time.Hour))
+	millrace.Range(v, path+".stage_deadline", o.StageDeadline, millrace.Duration(100*time.Millisecond), millrace.Duration(time.Hour))
+	millrace.Range(v, path+".store_deadline", o.StoreDeadline, millrace.Duration(time.Second), millrace.Duration(time.Hour))
+}

@@ -1,0 +1,259 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/queue"
+	"github.com/millrace/millrace/rollup"
+)
+
+// Deps is what a Pipeline works with.
+type Deps struct {
+	Queue   *queue.Queue
+	Store   millrace.Store
+	Rollups []*rollup.Rollup
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Pipeline is the worker. Recover, then Run once; everything else is safe for
+// concurrent use.
+type Pipeline struct {
+	opts  Options
+	deps  Deps
+	water *watermark
+	stats *stats
+
+	// What a failure taught, kept from one session to the next. Written by the
+	// sinks' goroutines of a session and read when the next one begins.
+	mu        sync.Mutex
+	limits    map[millrace.Sink]int // events per transaction while isolating a bad one
+	condemned map[millrace.Sink]map[verdict]string
+}
+
+// New returns a pipeline that has not read anything yet.
+func New(opts Options, deps Deps) *Pipeline {
+	return &Pipeline{
+		opts: opts, deps: deps,
+		water:     newWatermark(opts.AllowedLateness.Std()),
+		stats:     newStats(),
+		limits:    map[millrace.Sink]int{},
+		condemned: map[millrace.Sink]map[verdict]string{},
+	}
+}
+
+// errPoison ends a session because a sink could not take what it had folded; the
+// next session folds fewer events per transaction until the bad one is alone.
+var errPoison = errors.New("a sink refused events")
+
+// poison notes that a sink failed with events folded since its last commit, the
+// newest of which was last. A single event that fails is condemned.
+func (p *Pipeline) poison(name millrace.Sink, events int, last verdict, cause error) error {
+	if errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if events > 1 {
+		p.limits[name] = max(1, events/8)
+	} else {
+		if p.condemned[name] == nil {
+			p.condemned[name] = map[verdict]string{}
+		}
+		p.condemned[name][last] = cause.Error()
+		p.limits[name] = 1
+	}
+	p.deps.Log.Warn("isolating a bad event", "sink", name, "events", events, "err", cause)
+	return fmt.Errorf("%w: %s: %w", errPoison, name, cause)
+}
+
+// relax notes that a sink's transactions work again at the given size.
+func (p *Pipeline) relax(name millrace.Sink, limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.limits[name]; ok {
+		p.limits[name] = limit
+	}
+}
+
+func (p *Pipeline) limit(name millrace.Sink, normal int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l, ok := p.limits[name]; ok {
+		return min(l, normal)
+	}
+	return normal
+}
+
+// Run works until ctx ends, then commits what the sinks hold and returns nil.
+// Faults of the queue or the Store do not end it: it starts again from the
+// committed positions.
+func (p *Pipeline) Run(ctx context.Context) error {
+	for fails := 0; ; {
+		began := p.deps.Now()
+		err := p.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if p.deps.Now().Sub(began) > time.Minute {
+			fails = 0
+		}
+		p.stats.fault("session", err)
+		var moved *queue.OffsetError
+		if errors.Is(err, errPoison) || errors.As(err, &moved) {
+			continue
+		}
+		fails++
+		p.deps.Log.Error("pipeline starts again", "err", err, "failures", fails)
+		if !sleep(ctx, backoff(fails)) {
+			return nil
+		}
+	}
+}
+
+// session is one run from the committed positions until something fails.
+func (p *Pipeline) session(ctx context.Context) error {
+	st, err := p.recover(ctx)
+	if err != nil {
+		return err
+	}
+	consumer, err := p.deps.Queue.Consumer(startOffsets([]*sink{st.events.sink, st.rollup.sink}))
+	if err != nil {
+		return fmt.Errorf("start consumer: %w", err)
+	}
+	defer consumer.Close()
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	events, rollups := make(chan *unit, unitsAhead), make(chan *unit, unitsAhead)
+	var producers, sinks sync.WaitGroup
+	producers.Go(func() { stop(p.pump(ctx, consumer, st, events, rollups)) })
+	producers.Go(func() { p.watch(ctx) })
+	producers.Go(func() { p.maintain(ctx) })
+	sinks.Go(func() { p.drive(ctx, stop, st.events, events) })
+	sinks.Go(func() { p.drive(ctx, stop, st.rollup, rollups) })
+	sinks.Wait()
+	stop(nil)
+	producers.Wait()
+	return context.Cause(ctx)
+}
+
+// unitsAhead bounds decoded records waiting for a sink: at about 3 MB each they
+// are the pipeline's largest memory apart from rows and cells.
+const unitsAhead = 8
+
+// sinkLoop is what drive needs of a sink.
+type sinkLoop interface {
+	fold(ctx context.Context, u *unit) error
+	tick(ctx context.Context, behind bool) error
+	flush(ctx context.Context) error
+}
+
+// drive feeds one sink until ctx ends, then commits what it holds.
+func (p *Pipeline) drive(ctx context.Context, stop context.CancelCauseFunc, s sinkLoop, in <-chan *unit) {
+	tick := time.NewTicker(min(p.opts.FlushInterval.Std(), p.opts.RollupInterval.Std()) / 5)
+	defer tick.Stop()
+	storing := context.WithoutCancel(ctx) // a transaction under way is finished, not torn
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			if !errors.Is(context.Cause(ctx), errPoison) {
+				err = s.flush(storing)
+			}
+			stop(err)
+			return
+		case u := <-in:
+			err = s.fold(storing, u)
+			p.stats.release(u)
+			if err == nil {
+				err = s.tick(storing, len(in) == cap(in))
+			}
+		case <-tick.C:
+			err = s.tick(storing, false)
+		}
+		if err != nil {
+			stop(err)
+			return
+		}
+	}
+}
+
+// store runs a transaction of a sink until it is known to be committed or can
+// never be. A fault that may pass is retried for as long as it lasts: meanwhile
+// the queue fills and ingest is told to wait.
+func (p *Pipeline) store(ctx context.Context, c *millrace.Commit, write func(context.Context) error) error {
+	for fails := 0; ; {
+		tctx, cancel := context.WithTimeout(ctx, p.opts.StoreDeadline.Std())
+		began := p.deps.Now()
+		err := write(tctx)
+		cancel()
+		if err != nil && p.committed(ctx, c) {
+			err = nil // the answer was lost, the transaction was not
+		}
+		now := p.deps.Now()
+		p.stats.stored(c, now, now.Sub(began), err)
+		if err == nil {
+			if c.Sink == millrace.SinkRollup {
+				p.water.commit(c.Positions)
+			}
+			return nil
+		}
+		if millrace.ErrorCode(err) == millrace.ErrInvalid || p.stats.stopping.Load() {
+			return err
+		}
+		fails++
+		p.deps.Log.Error("store", "sink", c.Sink, "err", err, "hint", millrace.ErrorHint(err), "failures", fails)
+		if !sleep(ctx, backoff(fails)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// committed reports whether the Store has the positions of a commit whose
+// outcome is unknown.
+func (p *Pipeline) committed(ctx context.Context, c *millrace.Commit) bool {
+	st, err := p.deps.Store.Load(ctx, c.Sink)
+	if err != nil || len(c.Positions) == 0 {
+		return false
+	}
+	have := map[int32]millrace.Position{}
+	for _, pos := range st.Positions {
+		have[pos.Partition] = pos
+	}
+	for _, want := range c.Positions {
+		if have[want.Partition] != want {
+			return false
+		}
+	}
+	return true
+}
+
+// Stop tells the pipeline that the process is about to end, so that a failing
+// Store is not retried for ever: what is not stored is replayed at the next start.
+func (p *Pipeline) Stop() { p.stats.stopping.Store(true) }
+
+// CompleteUntil returns the time up to which rollups are complete; zero if unknown.
+func (p *Pipeline) CompleteUntil() time.Time { return p.water.completeUntil() }
+
+// backoff doubles from 100 ms to 5 s.
+func backoff(fails int) time.Duration {
+	return min(5*time.Second, 50*time.Millisecond<<min(fails, 10))
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

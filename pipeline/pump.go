@@ -1,0 +1,137 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/queue"
+)
+
+// pump polls, decodes and hands each unit to both sinks. It returns the fault
+// that ended it; nil when ctx ended.
+func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, events, rollups chan<- *unit) error {
+	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known}
+	sup.start()
+	defer sup.stop()
+	generations := map[int32]int64{}
+	for _, pos := range positionsOf(st.events.sink) {
+		generations[pos.Partition] = pos.Generation
+	}
+	for {
+		polled, err := c.Poll(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := p.unreadableAt(c, err); err != nil {
+			return fmt.Errorf("poll: %w", err)
+		}
+		for i := range polled {
+			began := p.deps.Now()
+			u := p.stats.unit()
+			u.rec = polled[i].Record
+			if polled[i].Err != nil {
+				unreadable(u, &polled[i], generations, began)
+			} else {
+				u = sup.decode(u, generations[u.rec.Partition])
+			}
+			p.stats.decoded(u, p.deps.Now().Sub(began))
+			u.refs.Store(2)
+			for _, to := range []chan<- *unit{events, rollups} {
+				select {
+				case to <- u:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// unreadableAt steps over an offset that the log holds and cannot read; the
+// sinks see the jump and record the gap. Any other error is returned: offsets
+// outside of the log are for reconcile.
+func (p *Pipeline) unreadableAt(c *queue.Consumer, err error) error {
+	var at *queue.OffsetError
+	if !errors.As(err, &at) || at.Asked < at.Low || at.Asked >= at.High {
+		return err
+	}
+	p.deps.Log.Warn("unreadable record skipped", "partition", at.Partition, "offset", at.Asked, "err", at.Err)
+	return c.Seek(map[int32]int64{at.Partition: at.Asked + 1})
+}
+
+// unreadable sets a record aside that is not one of ours, or damaged.
+func unreadable(u *unit, polled *queue.Polled, generations map[int32]int64, now time.Time) {
+	rec := polled.Record
+	if rec.Source == "" {
+		rec.Source = "(unreadable)"
+	}
+	if rec.Project == "" {
+		rec.Project = millrace.DefaultProject
+	}
+	rec.Frames, rec.Refused, rec.Client = []uint32{uint32(len(rec.Payload))}, nil, ""
+	u.batch.Reset(rec)
+	u.setAside = append(u.setAside, millrace.SetAside{
+		Partition: rec.Partition, Generation: generations[rec.Partition], Offset: rec.Offset, Ordinal: -1,
+		Time: now.UnixNano(), Project: rec.Project, Source: rec.Source,
+		Stage: "read", Reason: polled.Err.Error(), Payload: rec.Payload,
+	})
+}
+
+// watch looks at the log's bounds once a second, for the watermark of idle
+// partitions and the lag, and lets the queue delete what both sinks have.
+func (p *Pipeline) watch(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		at := p.deps.Now()
+		bounds, err := p.deps.Queue.Bounds(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		p.stats.fault("bounds", err)
+		for part, b := range bounds {
+			p.water.look(part, b.High, at.UnixNano())
+			p.stats.looked(part, b)
+		}
+		err = p.deps.Queue.Release(ctx, p.stats.lowest())
+		if ctx.Err() != nil {
+			return
+		}
+		p.stats.fault("retention", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// maintenanceInterval is how often the Store is asked what is due. Compaction
+// works minute by minute, so more often would find nothing.
+const maintenanceInterval = 10 * time.Second
+
+func (p *Pipeline) maintain(ctx context.Context) {
+	tick := time.NewTicker(maintenanceInterval)
+	defer tick.Stop()
+	for {
+		more, err := p.deps.Store.Maintain(ctx, p.deps.Now())
+		if ctx.Err() != nil {
+			return
+		}
+		p.stats.fault("maintenance", err)
+		if err != nil {
+			p.deps.Log.Error("maintenance", "err", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/rollup"
+)
+
+// state is what a session begins with: both sinks at their committed positions.
+type state struct {
+	events *eventsSink
+	rollup *rollupSink
+	known  map[verdict]millrace.SetAside
+}
+
+// Recover compares the committed positions with the log and commits the gaps it
+// finds. Call it before anything is appended: a log that lost its tail hands out
+// old offsets again, and only before the first append does that show.
+func (p *Pipeline) Recover(ctx context.Context) error {
+	_, err := p.recover(ctx)
+	return err
+}
+
+func (p *Pipeline) recover(ctx context.Context) (*state, error) {
+	bounds, err := p.deps.Queue.Bounds(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read log bounds: %w", err)
+	}
+	st := &state{known: map[verdict]millrace.SetAside{}}
+	es, _, err := p.loadSink(ctx, millrace.SinkEvents)
+	if err != nil {
+		return nil, err
+	}
+	rs, admitted, err := p.loadSink(ctx, millrace.SinkRollup)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range sortedPartitions(bounds) {
+		reconcile(part, bounds[part], []*sink{es, rs})
+	}
+	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
+	engine := rollup.NewEngine(p.deps.Rollups, rollup.Limits{Values: p.opts.DimensionValues})
+	engine.Restore(admitted)
+	st.rollup = &rollupSink{sink: rs, p: p, engine: engine, limit: p.limit(rs.name, unlimited)}
+	for _, s := range []sinkLoop{st.events, st.rollup} {
+		if err := s.flush(ctx); err != nil {
+			return nil, fmt.Errorf("record gaps: %w", err)
+		}
+	}
+	aside, err := p.deps.Store.SetAside(ctx, maxKnownAside)
+	if err != nil {
+		return nil, fmt.Errorf("load set-aside records: %w", err)
+	}
+	for _, a := range aside {
+		if a.Stage == stageDecode {
+			st.known[verdict{a.Partition, a.Generation, a.Offset, a.Ordinal}] = a
+		}
+	}
+	p.stats.begin(es, rs)
+	p.water.commit(positionsOf(rs))
+	return st, nil
+}
+
+// maxKnownAside bounds the verdicts obeyed on replay. Only those of records not
+// yet folded by both sinks matter, which are the newest few.
+const maxKnownAside = 1000
+
+func (p *Pipeline) loadSink(ctx context.Context, name millrace.Sink) (*sink, []millrace.Admission, error) {
+	loaded, err := p.deps.Store.Load(ctx, name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load sink %s: %w", name, err)
+	}
+	s := &sink{
+		name: name, positions: map[int32]*millrace.Position{}, moved: map[int32]bool{},
+		windows: newClientWindows(), accounts: newAccounts(name),
+		now: func() int64 { return p.deps.Now().UnixNano() },
+	}
+	for _, pos := range loaded.Positions {
+		s.positions[pos.Partition] = &pos
+	}
+	if err := s.windows.load(loaded.Clients); err != nil {
+		return nil, nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.condemned = map[verdict]string{}
+	for v, reason := range p.condemned[name] {
+		s.condemned[v] = reason
+	}
+	return s, loaded.Admitted, nil
+}
+
+func positionsOf(s *sink) []millrace.Position {
+	out := make([]millrace.Position, 0, len(s.positions))
+	for _, p := range s.positions {
+		out = append(out, *p)
+	}
+	return out
+}

@@ -1,0 +1,49 @@
+package pipeline
+
+import (
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/exception"
+)
+
+// stackAttrs are the attributes in which structured logs carry a stack trace.
+var stackAttrs = []string{
+	"stack_trace", "stacktrace", "stackTrace", "exception", "error.stack_trace", "exc_info", "stack", "error", "err",
+}
+
+// annotate turns a log event with a stack trace into an exception: type,
+// fingerprint and frames become attributes that rollups and pages know.
+func annotate(e *millrace.Event) {
+	if e.Kind != millrace.KindLog || !e.MultiLine {
+		return
+	}
+	if parseInto(e, e.Message) {
+		return
+	}
+	for _, key := range stackAttrs {
+		if v, ok := e.Attr(key); ok && v.Kind() != millrace.ValueBool && parseInto(e, stackText(v)) {
+			return
+		}
+	}
+}
+
+func parseInto(e *millrace.Event, text string) bool {
+	if !exception.HasTrace(text) {
+		return false
+	}
+	ex, ok := exception.Parse(text)
+	if !ok {
+		return false
+	}
+	e.Kind = millrace.KindException
+	e.Set(millrace.AttrType, millrace.StringValue(ex.Type))
+	e.Set("exception_message", millrace.StringValue(ex.Message))
+	e.Set(millrace.AttrFingerprint, millrace.StringValue(exception.Fingerprint(ex)))
+	e.Set(millrace.AttrFrames, millrace.JSONValue(string(exception.AppendFrames(nil, ex.Frames))))
+	if ex.Cause != nil {
+		e.Set("cause", millrace.StringValue(ex.Cause.Type))
+	}
+	if e.Level == "" {
+		e.Level = "error"
+	}
+	return true
+}

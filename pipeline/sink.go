@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/millrace/millrace"
+)
+
+// reasonSetAside is the ledger's reason for events taken out of the stream.
+const reasonSetAside = "set_aside"
+
+// sink is what both sinks share: positions, the memory of client sequences, and
+// the accounts since the last commit. Owned by one goroutine.
+type sink struct {
+	name      millrace.Sink
+	positions map[int32]*millrace.Position
+	moved     map[int32]bool
+	windows   *clientWindows
+	accounts  *accounts
+	gaps      []millrace.Gap
+	aside     []millrace.SetAside
+	condemned map[verdict]string // events that this sink cannot take, with the reason
+	now       func() int64
+}
+
+// begin decides what the sink does with a unit: nothing (false), if it was
+// folded or is a duplicate, or fold the events from an ordinal on.
+func (s *sink) begin(u *unit) (from int32, fold bool) {
+	rec := u.rec
+	pos := s.positions[rec.Partition]
+	if pos == nil || rec.Offset < pos.Offset {
+		return 0, false
+	}
+	if rec.Offset > pos.Offset {
+		s.gap(pos, rec.Offset, "offsets missing in the log")
+		pos.Offset, pos.Ordinal = rec.Offset, 0
+	}
+	if pos.Ordinal > 0 {
+		return pos.Ordinal, true // admitted before; its window is committed
+	}
+	if !s.windows.admit(rec) {
+		events, weight := u.total()
+		s.accounts.received(rec, millrace.OutcomeDuplicate, "", events, weight, "")
+		s.finish(u)
+		return 0, false
+	}
+	for _, r := range rec.Refused {
+		s.accounts.add(rec, millrace.OutcomeRefused, r.Reason, r.Events, r.Events, r.Example)
+	}
+	return 0, true
+}
+
+// total returns the events of a record and their weight; frames that are no
+// events weigh 1.
+func (u *unit) total() (events, weight int64) {
+	events = int64(len(u.rec.Frames))
+	weight = events
+	for i := range u.batch.Events {
+		weight += u.batch.Events[i].Weight - 1
+	}
+	return events, weight
+}
+
+func (s *sink) gap(pos *millrace.Position, to int64, reason string) {
+	s.gaps = append(s.gaps, millrace.Gap{
+		Sink: s.name, Partition: pos.Partition, Generation: pos.Generation,
+		From: pos.Offset, To: to, Found: s.now(), Reason: reason,
+	})
+}
+
+// account writes down the frames from <= ordinal < to of a unit, of which the
+// sink stored some events with a weight.
+func (s *sink) account(u *unit, from, to int32, stored, weight int64) {
+	s.accounts.received(u.rec, millrace.OutcomeStored, "", stored, weight, "")
+	for i := range u.batch.Rejects {
+		if r := &u.batch.Rejects[i]; r.Ordinal >= from && r.Ordinal < to {
+			s.accounts.received(u.rec, millrace.OutcomeRejected, r.Reason, 1, 1, r.Example)
+		}
+	}
+	for _, a := range u.setAside {
+		if a.Ordinal < 0 {
+			n := int64(max(1, len(u.rec.Frames)) - int(from))
+			s.setAside(u.rec, a, n)
+		} else if a.Ordinal >= from && a.Ordinal < to {
+			s.setAside(u.rec, a, 1)
+		}
+	}
+}
+
+func (s *sink) setAside(r *millrace.Record, a millrace.SetAside, events int64) {
+	a.Sink = s.name
+	s.aside = append(s.aside, a)
+	s.accounts.received(r, millrace.OutcomeRejected, reasonSetAside, events, events, a.Stage+": "+a.Reason)
+}
+
+// refuses reports whether the event was condemned, and if so sets it aside.
+func (s *sink) refuses(u *unit, e *millrace.Event) bool {
+	if len(s.condemned) == 0 {
+		return false
+	}
+	reason, ok := s.condemned[s.verdictOf(u.rec, e.Ordinal)]
+	if !ok {
+		return false
+	}
+	s.setAside(u.rec, millrace.SetAside{
+		Partition: u.rec.Partition, Generation: s.positions[u.rec.Partition].Generation,
+		Offset: u.rec.Offset, Ordinal: e.Ordinal, Time: s.now(), Project: e.Project, Source: e.Source,
+		Stage: string(s.name), Reason: reason, Payload: []byte(e.Message),
+	}, 1)
+	return true
+}
+
+func (s *sink) verdictOf(r *millrace.Record, ordinal int32) verdict {
+	return verdict{r.Partition, s.positions[r.Partition].Generation, r.Offset, ordinal}
+}
+
+// reach moves the position behind the event with the ordinal before next.
+func (s *sink) reach(u *unit, next int32) {
+	pos := s.positions[u.rec.Partition]
+	pos.Offset, pos.Ordinal = u.rec.Offset, next
+	s.moved[u.rec.Partition] = true
+}
+
+// finish moves the position behind the record.
+func (s *sink) finish(u *unit) {
+	s.reach(u, 0)
+	pos := s.positions[u.rec.Partition]
+	pos.Offset++
+	for i := range u.batch.Events {
+		pos.MaxTime = max(pos.MaxTime, min(u.batch.Events[i].Time, u.rec.Arrived))
+	}
+}
+
+// commit returns what must be stored with the rows and forgets it.
+func (s *sink) commit() *millrace.Commit {
+	c := &millrace.Commit{
+		Sink: s.name, Clients: s.windows.takeDirty(s.now()),
+		Ledger: s.accounts.take(), Gaps: s.gaps, SetAside: s.aside,
+	}
+	for _, p := range slices.Sorted(maps.Keys(s.moved)) {
+		c.Positions = append(c.Positions, *s.positions[p])
+	}
+	clear(s.moved)
+	s.gaps, s.aside = nil, nil
+	return c
+}
+
+// pending reports whether there is anything to commit.
+func (s *sink) pending() bool { return len(s.moved) > 0 || len(s.gaps) > 0 }
