@@ -162,11 +162,11 @@ func accessHead(e *millrace.Event, head []byte) {
 		setText(e, attrUser, bytes.TrimRight(head[i+3:], " "))
 		return
 	}
-	head = bytes.TrimRight(head, " ")
+	head = bytes.Trim(head, " ")
 	list, rest := clientList(head)
 	if len(list) == 0 || (len(rest) > 0 && clientLike(rest)) {
 		vhost, after, _ := bytes.Cut(head, []byte(" "))
-		if l, r := clientList(after); len(l) > 0 && vhost[0] != '"' && vhost[len(vhost)-1] != ',' && clientLike(l) {
+		if l, r := clientList(after); len(l) > 0 && len(vhost) > 0 && vhost[0] != '"' && vhost[len(vhost)-1] != ',' && clientLike(l) {
 			if host := trimPort(vhost); string(host) != "-" {
 				e.Host = borrow(host)
 			}

@@ -208,7 +208,7 @@ func (t *tail) numeric(tok []byte) {
 		if bytes.IndexByte(tok, '.') < 0 {
 			t.integer(int64(f))
 		} else {
-			t.seconds(millrace.NumberValue(f, borrow(tok)))
+			t.seconds(literalValue(f, tok))
 		}
 		return
 	}
@@ -338,7 +338,7 @@ func (t *tail) named(key, val []byte) {
 		return
 	}
 	if f, ok := decimal(val); ok {
-		t.set(name, millrace.NumberValue(f, borrow(val)))
+		t.set(name, literalValue(f, val))
 		return
 	}
 	t.set(name, millrace.StringValue(borrow(val)))
@@ -347,7 +347,7 @@ func (t *tail) named(key, val []byte) {
 // time sets a named time, the sum if there are several.
 func (t *tail) time(key string, val []byte) bool {
 	if f, ok := decimal(val); ok {
-		t.set(key, millrace.NumberValue(f, borrow(val)))
+		t.set(key, literalValue(f, val))
 		return true
 	}
 	f, ok := sumTimes(val)
@@ -373,7 +373,7 @@ func (t *tail) ingress() bool {
 		return false
 	}
 	t.set(attrRequestLength, millrace.IntValue(smallInt(length)))
-	t.set(millrace.AttrRT, millrace.NumberValue(seconds, borrow(rt)))
+	t.set(millrace.AttrRT, literalValue(seconds, rt))
 	setText(t.e, attrUpstream, upstream)
 	t.next() // the alternative upstream, mostly empty
 	addr := t.list()

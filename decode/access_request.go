@@ -10,7 +10,7 @@ import (
 // accessRequest fills method, url, query and http_version from a request line,
 // or keeps it in the attribute request if it is none.
 func accessRequest(e *millrace.Event, req []byte) {
-	if len(req) == 0 || (len(req) == 1 && req[0] == '-') {
+	if req = bytes.TrimLeft(req, " "); len(req) == 0 || (len(req) == 1 && req[0] == '-') {
 		return
 	}
 	method, rest := req, []byte(nil)

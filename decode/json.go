@@ -52,6 +52,7 @@ type jsonEvent struct {
 	val [slotCount]millrace.Value
 	// For access slots: the index of the attribute, or -1 if nested.
 	attr [slotCount]int
+	gone [slotCount]int // indexes of attributes to remove
 }
 
 // parseJSON fills e from an object, or returns false and leaves e as it is.

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/millrace/millrace"
 )
@@ -51,7 +52,7 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 		e.Host = borrow(trimPort(unborrow(e.Host)))
 	}
 	d.accessDuration(e)
-	removed := false
+	gone := 0
 	for s := slotURL; s < slotDuration; s++ {
 		if js.rank[s] == 0 {
 			continue
@@ -61,14 +62,14 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 		case i >= 0 && keep:
 			e.Attrs[i] = millrace.Attr{Key: accessNames[s], Value: v}
 		case i >= 0:
-			e.Attrs[i].Key = ""
-			removed = true
+			js.gone[gone] = i
+			gone++
 		case keep:
 			e.Attrs = append(e.Attrs, millrace.Attr{Key: accessNames[s], Value: v})
 		}
 	}
-	if removed {
-		dropUnnamed(e)
+	if gone > 0 {
+		removeAttrs(e, js.gone[:gone])
 	}
 }
 
@@ -97,11 +98,11 @@ func (d *Decoder) accessDuration(e *millrace.Event) {
 	}
 }
 
-// dropUnnamed removes the attributes whose key was cleared.
-func dropUnnamed(e *millrace.Event) {
+// removeAttrs removes the attributes of these indexes.
+func removeAttrs(e *millrace.Event, gone []int) {
 	out := e.Attrs[:0]
-	for _, a := range e.Attrs {
-		if a.Key != "" {
+	for i, a := range e.Attrs {
+		if !slices.Contains(gone, i) {
 			out = append(out, a)
 		}
 	}
@@ -154,7 +155,7 @@ func (d *Decoder) accessValue(e *millrace.Event, s slot) (v millrace.Value, keep
 		}
 	case slotRT, slotBackend:
 		if f, ok := decimal(text); ok {
-			return millrace.NumberValue(f, borrow(text)), true
+			return literalValue(f, text), true
 		}
 		if f, ok := sumTimes(text); ok {
 			return millrace.FloatValue(f), true

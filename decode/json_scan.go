@@ -41,10 +41,10 @@ func describeJSON(b []byte, pos int) string {
 		return fmt.Sprintf("column %d: control character 0x%02x must be escaped", pos+1, b[pos])
 	case pos > 0 && b[pos-1] == '\\' && b[pos] == 'x':
 		return fmt.Sprintf(`column %d: \x is no JSON escape (nginx: use "escape=json" in log_format)`, pos+1)
+	case blank(b[:pos]):
+		return fmt.Sprintf("column %d: not a JSON object", pos+1)
 	case b[pos] == '{' || b[pos] == '[':
 		return fmt.Sprintf("column %d: unexpected %q, or nested deeper than %d", pos+1, b[pos], maxDepth)
-	case pos == 0 || blank(b[:pos]):
-		return fmt.Sprintf("column %d: not a JSON object", pos+1)
 	case b[pos] >= 0x80:
 		return fmt.Sprintf("column %d: unexpected character", pos+1)
 	}

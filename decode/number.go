@@ -1,5 +1,7 @@
 package decode
 
+import "github.com/millrace/millrace"
+
 // powers of ten that a float64 holds exactly.
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
@@ -30,6 +32,15 @@ func decimal(b []byte) (float64, bool) {
 		return float64(mantissa), true
 	}
 	return float64(mantissa) / pow10[len(b)-1-point], true
+}
+
+// literalValue returns a number that keeps its literal, unless that is no JSON
+// number (00.10).
+func literalValue(f float64, lit []byte) millrace.Value {
+	if len(lit) > 1 && lit[0] == '0' && lit[1] != '.' {
+		return millrace.FloatValue(f)
+	}
+	return millrace.NumberValue(f, borrow(lit))
 }
 
 // smallInt parses up to 18 digits, which the caller has checked.
