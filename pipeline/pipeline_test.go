@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/internal/failpoint"
 )
 
-
 // accessLine is a line of combined format at a minute of a fixed day.
 func accessLine(rng *rand.Rand) string {
 	return fmt.Sprintf(`10.0.0.%d - - [01/Mar/2026:%02d:%02d:%02d +0000] "GET /p/%d HTTP/1.1" %d %d "-" "agent" 0.%03d`,
