@@ -137,12 +137,18 @@ func (t *table) sameInt64(col, k int, v int64) {
 	}
 }
 
-// null makes a row of the chunk being filled NULL.
-func (t *table) null(col, row int) {
+// validity is the bit mask of a column's NULLs in the chunk being filled.
+type validity struct{ words unsafe.Pointer }
+
+// mask returns the mask of a column, all valid at first.
+func (t *table) mask(col int) validity {
 	v := t.vector(col)
 	mapping.VectorEnsureValidityWritable(v)
-	word := (*uint64)(unsafe.Add(mapping.VectorGetValidity(v), row/64*8))
-	*word &^= 1 << (row % 64)
+	return validity{mapping.VectorGetValidity(v)}
+}
+
+func (m validity) null(row int) {
+	*(*uint64)(unsafe.Add(m.words, row/64*8)) &^= 1 << (row % 64)
 }
 
 // arena fills a VARCHAR or BLOB column with k strings from index from on, where
@@ -184,13 +190,13 @@ func (t *table) blobs(col int, src [][]byte) {
 		total += len(s)
 	}
 	buf := t.grow(col, total)
-	base := t.data(col)
+	base, mask := t.data(col), t.mask(col)
 	for i, s := range src {
 		n := len(buf)
 		buf = append(buf, s...)
 		putString(unsafe.Add(base, i*16), buf[n:])
 		if s == nil {
-			t.null(col, i)
+			mask.null(i)
 		}
 	}
 }
