@@ -141,7 +141,7 @@ func (j *Joiner) shapeless(line []byte) bool {
 	}
 	switch j.state {
 	case joinText:
-		return j.header && !j.blank && (j.open || zapFunction(line))
+		return j.header && !j.blank && (j.open || zapFunction(line) || markup(line))
 	case joinHead:
 		return !j.blank && (j.header || j.open)
 	case joinPython, joinDart:
@@ -199,10 +199,12 @@ func (j *Joiner) begin(kind lineKind, line []byte) {
 	switch kind {
 	case lineHeader:
 		j.header, j.jul = true, julHeader(line)
-	case lineStart, lineTraceback, lineGroup, lineGoroutine:
+	case lineStart, lineGoroutine:
 		j.header = true
 	case lineIndented:
-		if classify(line[j.indent:]) == lineType { // Rails indents the type by a blank
+		if indentedFrame(line) { // its event began before the body, or is of another kind
+			j.state = joinFrames
+		} else if classify(line[j.indent:]) == lineType { // Rails indents the type by a blank
 			j.state = joinHead
 		}
 	}
@@ -211,7 +213,7 @@ func (j *Joiner) begin(kind lineKind, line []byte) {
 		if kind == linePlain && sourceLocation(line) {
 			j.state = joinSource
 		}
-	case bytes.HasSuffix(line, traceback): // at the end of a logged message
+	case kind != lineGroup && bytes.HasSuffix(line, traceback): // at the end of a logged message
 		j.state = joinPython
 	case bytes.HasSuffix(line, unhandled):
 		j.state = joinDart

@@ -152,6 +152,9 @@ func classifyDigits(line []byte) lineKind {
 
 // dotted tells "10.0.0.1 - - […" from "31.12.2020 23:59:59".
 func dotted(line []byte) lineKind {
+	if i := bytes.IndexByte(line[:min(len(line), 20)], ' '); i >= 7 && hasPrefix(line[i+1:], "- - [") {
+		return lineOpaque
+	}
 	dots := 0
 	for i := 1; i < len(line) && i < 16; i++ {
 		switch c := line[i]; {
@@ -192,7 +195,7 @@ func classifyWord(line []byte) lineKind {
 		return lineOpaque
 	case ':':
 		return classifyColon(line, word)
-	case '@':
+	case '@', '*', '<': // Firefox: "async*run@…", "run/<@…"
 		if location(line) {
 			return lineInside
 		}
@@ -232,7 +235,7 @@ func classifySpaced(line, word []byte) lineKind {
 		return lineHeader
 	case len(word) == 5 && isDigit(word[1]) && isDigit(word[4]) && bytes.IndexByte(klogLevels, word[0]) >= 0:
 		return lineHeader
-	case typeName(word) && (hasPrefix(rest, "(") || hasPrefix(rest, "[")):
+	case len(rest) > 0 && (rest[0] == '(' || rest[0] == '[') && typeName(word):
 		// Rails: "NoMethodError (undefined …):", Node: "TypeError [ERR_X]: …"
 		return lineType
 	case accessLine(line):
@@ -349,6 +352,8 @@ func classifyColon(line, word []byte) lineKind {
 	switch {
 	case len(rest) == 0 || rest[0] == ' ':
 		switch {
+		case hasPrefix(line, "note: run with `RUST_BACKTRACE"):
+			return lineInside
 		case len(word) > 4 && typeName(word):
 			return lineType
 		case isLevel(word):
@@ -357,8 +362,6 @@ func classifyColon(line, word []byte) lineKind {
 			return lineStart
 		case string(word) == "Suppressed":
 			return lineCause
-		case string(word) == "note" && hasPrefix(rest, " run with `RUST_BACKTRACE"):
-			return lineInside
 		}
 		return linePlain
 	case isDigit(rest[0]):

@@ -16,6 +16,19 @@ func hasPrefix(b []byte, prefix string) bool {
 	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
+func hasSuffix(b []byte, suffix string) bool {
+	return len(b) >= len(suffix) && string(b[len(b)-len(suffix):]) == suffix
+}
+
+// markup reports whether line begins with an XML or HTML tag.
+func markup(line []byte) bool {
+	if len(line) < 3 || line[0] != '<' {
+		return false
+	}
+	c := line[1]
+	return c == '/' || c == '?' || c == '!' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
 // indentation is the number of leading white-space bytes.
 func indentation(line []byte) int {
 	i := 0
@@ -62,7 +75,11 @@ var typeSuffixes = [...]string{"Exception", "Error", "Throwable", "Failure", "In
 // typeName reports whether word is the name of an exception type: its last
 // part begins with a capital letter and ends in a customary suffix.
 func typeName(word []byte) bool {
-	last := word[bytes.LastIndexAny(word, ".$/")+1:]
+	i := len(word)
+	for i > 0 && word[i-1] != '.' && word[i-1] != '$' && word[i-1] != '/' {
+		i--
+	}
+	last := word[i:]
 	if len(last) < 5 || last[0] < 'A' || last[0] > 'Z' {
 		return false
 	}
@@ -83,6 +100,8 @@ func rubyType(line []byte) lineKind {
 	word := bytes.TrimRight(line[:i], ":")
 	colon := bytes.LastIndexByte(word, ':')
 	switch {
+	case hasPrefix(line[i:], " (") && hasSuffix(line, "):"): // Rails, whatever the type's name
+		return lineType
 	case !typeName(word[colon+1:]):
 		return linePlain
 	case i == len(line), i > len(word), hasPrefix(line[i:], " ("):
@@ -117,6 +136,9 @@ func location(line []byte) bool {
 
 // sourceLocation: Node prints "/app/index.js:10" above the line that threw.
 func sourceLocation(line []byte) bool {
+	if n := len(line); n < 5 || !isDigit(line[n-1]) {
+		return false
+	}
 	colon := bytes.LastIndexByte(line, ':')
 	if colon < 3 || !allDigits(line[colon+1:]) {
 		return false
