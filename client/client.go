@@ -112,6 +112,9 @@ func New(serverURL string, o Options) (*Client, error) {
 // ClientID returns the name of the client's stream.
 func (c *Client) ClientID() string { return c.opts.ClientID }
 
+// HTTPClient returns what makes the requests, for use by other Clients.
+func (c *Client) HTTPClient() *http.Client { return c.opts.HTTP }
+
 // NewClientID returns a random client id.
 func NewClientID() string {
 	var b [16]byte
