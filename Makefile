@@ -1,0 +1,84 @@
+# Everything a developer runs. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED := 1
+
+BIN := bin/millrace
+DEMO_DATA ?= data/demo
+DEMO_HTTP ?= 127.0.0.1:8080
+DEMO_RATE ?= 300
+FUZZTIME ?= 20s
+BENCH_SECONDS ?= 120
+TOOL := go tool -modfile=tools/go.mod
+
+# Packages whose goroutines share memory: these run under the race detector.
+RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./memory/... ./pipeline/... ./query/... ./queue/... ./web/...
+
+.PHONY: help build run demo test test-fast test-race bench soak fuzz lint fmt clean check-compilers
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# DuckDB comes as a C++ library: without a compiler and linker the build would
+# end in a page of linker errors.
+check-compilers:
+	@missing=(); for c in go gcc g++; do command -v $$c >/dev/null || missing+=("$$c"); done; \
+	if (( $${#missing[@]} )); then \
+	  echo "millrace needs $${missing[*]} to build, and cannot find it." >&2; \
+	  for c in "$${missing[@]}"; do case $$c in \
+	    go)  echo "  go:  version $$(awk '/^go /{print $$2}' go.mod) or later from https://go.dev/dl" >&2;; \
+	    gcc) echo "  gcc: apt-get install gcc libc6-dev   (Fedora: dnf install gcc; Alpine: apk add gcc musl-dev; macOS: xcode-select --install)" >&2;; \
+	    g++) echo "  g++: apt-get install g++             (Fedora: dnf install gcc-c++; Alpine: apk add g++; macOS: xcode-select --install)" >&2;; \
+	  esac; done; exit 1; fi
+	@out=$$(printf '#include <string>\nint main(){return std::string("x").empty();}\n' | g++ -x c++ - -o /dev/null 2>&1) || { \
+	  echo "g++ is there but cannot build a program with the C++ standard library; install libstdc++ (apt-get install g++)." >&2; \
+	  echo "$$out" | head -3 >&2; exit 1; }
+
+build: check-compilers ## build bin/millrace
+	go build -buildvcs=auto -o $(BIN) ./cmd/millrace
+
+run: build ## start the server on 127.0.0.1:8080 with its data in ./data
+	$(BIN) serve
+
+demo: build ## start the server and feed it a live, generated stream
+	@./scripts/demo.sh $(BIN) $(DEMO_DATA) $(DEMO_HTTP) $(DEMO_RATE)
+
+test: check-compilers ## all tests; the concurrent packages under the race detector
+	go test -race $(RACE)
+	go test $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
+
+test-fast: check-compilers ## all tests that take seconds
+	go test -short ./...
+
+test-race: check-compilers ## every package under the race detector
+	go test -race ./...
+
+bench: build ## throughput, latency, memory and disk under full load
+	MILLRACE_BENCH=1 MILLRACE_BIN=$(CURDIR)/$(BIN) BENCH_SECONDS=$(BENCH_SECONDS) \
+	  go test -count=1 -timeout 60m -v -run '^TestBench$$' ./internal/bench
+
+soak: build ## long runs: freshness, disk per row, a hundred kills
+	MILLRACE_SOAK=1 MILLRACE_BIN=$(CURDIR)/$(BIN) \
+	  go test -count=1 -timeout 4h -v -run 'Soak' ./...
+
+fuzz: check-compilers ## every fuzz target for FUZZTIME each
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+	    echo "$$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+lint: check-compilers ## vet, golangci-lint and the formatting
+	go vet ./...
+	$(TOOL) golangci-lint run
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted; make fmt mends it:"; echo "$$out"; exit 1; fi
+
+fmt: ## format with gofumpt
+	$(TOOL) gofumpt -w .
+
+clean: ## remove what was built and the demo's data
+	rm -rf bin $(DEMO_DATA)
