@@ -274,7 +274,9 @@ func v8Frame(s string) (f millrace.Frame, ok bool) {
 	} else if strings.IndexByte(s, ' ') < 0 && !strings.ContainsAny(s, "/:") {
 		f.Function, where = s, ""
 	}
-	setLocation(&f, where)
+	if !strings.HasPrefix(where, "index ") { // "Promise.all (index 0)"
+		setLocation(&f, where)
+	}
 	if f.Function == "" && f.Line == 0 {
 		return f, false
 	}

@@ -87,7 +87,7 @@ func phpHead(head string) *millrace.Exception {
 // phpObject reads Monolog's "Type(code: 0): message at /path/file.php:916)".
 func phpObject(e *millrace.Exception, s string) {
 	typ, rest, _ := strings.Cut(s, "(code: ")
-	e.Type = typ
+	e.Type = strings.ReplaceAll(typ, `\\`, `\`) // it is inside JSON
 	_, rest, _ = strings.Cut(rest, "): ")
 	phpThrown(e, strings.TrimSuffix(rest, ")"), " at ")
 }

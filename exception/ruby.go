@@ -67,6 +67,8 @@ func (p *rubyParser) other(line string) {
 		p.fallback = line
 		if typ, msg, ok := headLine(line); ok {
 			p.typ, p.message = typ, msg
+		} else if n := wordEnd(line); n > 0 && strings.HasPrefix(line[n:], " (") && strings.HasSuffix(line, "):") {
+			p.typ, p.message = line[:n], line[n:] // Rails, whatever the type's name
 		}
 	}
 }
