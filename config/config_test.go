@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -45,8 +46,9 @@ func TestReferenceIsCurrentAndValid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the reference is no valid configuration: %v\n%s", err, b.String())
 	}
-	if want := Default(); !reflect.DeepEqual(c, want) {
-		t.Errorf("the reference differs from the defaults:\n%+v\n%+v", c, want)
+	// As text, in which a list that is absent and an empty one are the same.
+	if got, want := fmt.Sprintf("%+v", c), fmt.Sprintf("%+v", Default()); got != want {
+		t.Errorf("the reference differs from the defaults:\n%s\n%s", got, want)
 	}
 	const path = "../docs/config.yaml"
 	if *rewrite {

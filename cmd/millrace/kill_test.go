@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/internal/gen"
+)
+
+// killPoints are the places at which the server is killed, each inside an
+// operation that must be atomic.
+var killPoints = []string{
+	"queue.append", "queue.append.after", "events.commit", "events.commit.after",
+	"rollup.commit", "rollup.commit.after", "hours.commit", "hours.commit.after",
+	"compaction", "compaction.after", "checkpoint", "checkpoint.after",
+}
+
+// TestKills streams lines whose times span three days, kills server and importer
+// again and again, and compares every row count, cell and account with the
+// oracle. MILLRACE_SOAK=1 makes it 1,000,000 lines and 100 kills or more.
+func TestKills(t *testing.T) {
+	lines, kills := 150_000, 12
+	if os.Getenv("MILLRACE_SOAK") != "" {
+		lines, kills = 1_000_000, 120
+	} else if testing.Short() {
+		t.Skip("kills are slow")
+	}
+	k := &killer{
+		t: t, rng: rand.New(rand.NewPCG(1, 2)), dir: t.TempDir(), state: t.TempDir(),
+		input: filepath.Join(t.TempDir(), "access.log"), tally: map[string]int{},
+	}
+	writeThreeDays(t, k.input, lines)
+	for i := range kills {
+		k.round(killPoints[i%len(killPoints)], i)
+	}
+	k.finish(lines)
+	want := newOracle(t, k.input, "kills", time.Now)
+	k.compare(want)
+	for _, p := range slices.Sorted(maps.Keys(k.tally)) {
+		t.Logf("killed %2d times: %s", k.tally[p], p)
+	}
+}
+
+// writeThreeDays writes lines with times over the last three days, in order but
+// for late ones.
+func writeThreeDays(t *testing.T, path string, n int) {
+	t.Helper()
+	g := gen.New(7, gen.Options{Clients: 3000, URLs: 300})
+	begin := time.Now().Add(-72 * time.Hour).Truncate(time.Hour)
+	var b []byte
+	for i := range n {
+		at := begin.Add(time.Duration(i) * (71 * time.Hour) / time.Duration(n))
+		b = g.AppendAccess(b, at.Add(-g.Lateness()))
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killer runs rounds of server and importer over one data directory.
+type killer struct {
+	t            *testing.T
+	rng          *rand.Rand
+	dir, state   string
+	input        string
+	tally        map[string]int
+	importerDone bool
+}
+
+// killConfig makes everything that can be killed happen often: small
+// transactions, frequent maintenance and a small write-ahead log.
+const killConfig = `
+pipeline: {flush_rows: 4096, flush_interval: 50ms, rollup_interval: 100ms, maintenance_interval: 100ms}
+store: {checkpoint: 16MiB}
+`
+
+// round starts a server that kills itself at the n-th time it passes a point,
+// and an importer; if the point is not reached in a while, both are killed from
+// outside at a random moment.
+func (k *killer) round(point string, n int) {
+	t := k.t
+	spec := fmt.Sprintf("%s=kill:%d", point, 1+k.rng.IntN(4))
+	in, err := trySpawn(t, k.dir, killConfig, spec)
+	if err == nil {
+		imp := k.importer(in.url)
+		limit := time.After(time.Duration(2000+k.rng.IntN(2000)) * time.Millisecond)
+		exited := make(chan struct{})
+		go func() { _ = in.stop(); close(exited) }()
+		select {
+		case <-exited:
+			k.tally["at "+point]++
+		case <-limit:
+			in.kill()
+			k.tally["at a random moment, waiting for "+point]++
+		}
+		if n%2 == 0 {
+			k.tally["importer"]++
+			_ = imp.Process.Kill()
+		} else {
+			_ = imp.Process.Signal(os.Interrupt)
+		}
+		_ = imp.Wait()
+		return
+	}
+	if !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("%v\n%s", err, in.logs)
+	}
+	k.tally["at "+point+" during recovery"]++
+}
+
+// importer starts an import of the input, which goes on where the last stopped.
+func (k *killer) importer(url string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "import", "--server", url, "--source", "kills", "--state", k.state, k.input)
+	cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1", "MILLRACE_FAILPOINTS=")
+	if err := cmd.Start(); err != nil {
+		k.t.Fatal(err)
+	}
+	return cmd
+}
+
+// finish lets the import end and the sinks drain, and stops the server.
+func (k *killer) finish(lines int) {
+	t := k.t
+	in := spawn(t, k.dir, killConfig, "")
+	var out bytes.Buffer
+	cmd := exec.Command(os.Args[0], "import", "--server", in.url, "--source", "kills", "--state", k.state, k.input)
+	cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("import: %v\n%s", err, out.String())
+	}
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		got := in.sqlMap("SELECT sink, sum(events) FROM ledger WHERE outcome = 'stored' GROUP BY sink")
+		if got["events"] == fmt.Sprint(lines) && got["rollup"] == fmt.Sprint(lines) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("stored %v, want %d\n%s", got, lines, in.logs)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := in.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = in.stop()
+}
+
+// compare opens the store that was killed so often and compares it with the oracle.
+func (k *killer) compare(want *oracle) {
+	t := k.t
+	db, err := duckdb.Open(t.Context(), duckdb.DefaultOptions(), filepath.Join(k.dir, "millrace.duckdb"), time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var wg sync.WaitGroup
+	var got, expected []string
+	wg.Go(func() { got = dumpCells(t, db, want.rollups) })
+	wg.Go(func() { expected = dumpCells(t, want.store, want.rollups) })
+	wg.Wait()
+	equalLines(t, got, expected)
+	t.Logf("%d cells compared", len(got))
+	var accounts []string
+	for _, line := range summed(t, db) {
+		if !strings.Contains(line, " received ") && !strings.Contains(line, " duplicate ") {
+			accounts = append(accounts, line) // retries are received once more, as duplicates
+		}
+	}
+	var wanted []string
+	for _, line := range summed(t, want.store) {
+		if !strings.Contains(line, " received ") {
+			wanted = append(wanted, line)
+		}
+	}
+	if !slices.Equal(accounts, wanted) {
+		t.Errorf("accounts:\n%s\nwant:\n%s", strings.Join(accounts, "\n"), strings.Join(wanted, "\n"))
+	}
+}

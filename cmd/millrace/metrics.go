@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/millrace/millrace/pipeline"
+)
+
+// desc describes a metric of the process. All names begin with millrace_.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("millrace_"+name, help, labels, nil)
+}
+
+var (
+	descStageEvents  = desc("stage_events_total", "Events a stage has worked on.", "stage")
+	descStageSeconds = desc("stage_busy_seconds_total", "Time a stage was at work.", "stage")
+	descStageFailed  = desc("stage_failures_total", "Transactions that failed and were tried again.", "stage")
+	descCommits      = desc("stage_commits_total", "Transactions committed.", "stage")
+	descEnd          = desc("queue_end_offset", "Offset of the next record.", "partition")
+	descCommitted    = desc("sink_committed_offset", "Offset a sink has committed.", "sink", "partition")
+	descLag          = desc("sink_lag_records", "Records a sink has not committed.", "sink", "partition")
+	descLagSeconds   = desc("sink_lag_seconds", "Age of the oldest record a sink has not committed.", "sink", "partition")
+	descOther        = desc("rollup_other_total", "Weight counted under (other) for want of room.", "rollup", "dimension")
+	descComplete     = desc("complete_until_seconds", "Time up to which rollups are complete, Unix seconds.")
+	descFaults       = desc("faults", "Places that do not work at the moment.")
+	descQueueBytes   = desc("queue_bytes", "Size of the queue on disk.")
+	descDisk         = desc("disk_bytes", "Space of the data directory's disk.", "state")
+	descStoreRows    = desc("store_rows", "Rows in the store.", "table")
+	descStoreBytes   = desc("store_bytes", "Size of the store on disk.", "part")
+	descDirty        = desc("store_dirty_hours", "Hours and days to compute again.")
+)
+
+// register makes /metrics show the process, the pipeline and the store.
+func (r *statusReporter) register() {
+	r.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		r,
+	)
+}
+
+// Describe implements prometheus.Collector: descriptors come with the metrics.
+func (r *statusReporter) Describe(ch chan<- *prometheus.Desc) { ch <- descStageEvents }
+
+// Collect implements prometheus.Collector.
+func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	st, snap := r.server.pipeline.Status(), r.snapshot()
+	collectStages(st, counter)
+	for _, p := range snap.Partitions {
+		gauge(descEnd, float64(p.End), label(p.Partition))
+	}
+	for _, s := range snap.Sinks {
+		gauge(descCommitted, float64(s.Offset), string(s.Sink), label(s.Partition))
+		gauge(descLag, float64(s.Records), string(s.Sink), label(s.Partition))
+		gauge(descLagSeconds, s.Seconds, string(s.Sink), label(s.Partition))
+	}
+	for _, f := range st.Folded {
+		counter(descOther, float64(f.Weight), f.Rollup, f.Dimension)
+	}
+	if until := r.server.pipeline.CompleteUntil(); !until.IsZero() {
+		gauge(descComplete, float64(until.UnixNano())/1e9)
+	}
+	gauge(descFaults, float64(len(st.Faults)))
+	gauge(descQueueBytes, float64(snap.QueueBytes))
+	gauge(descDisk, float64(snap.DiskFree), "free")
+	gauge(descDisk, float64(snap.DiskTotal), "total")
+	r.collectStore(gauge)
+}
+
+func collectStages(st pipeline.Status, counter func(*prometheus.Desc, float64, ...string)) {
+	for _, s := range st.Stages {
+		counter(descStageEvents, float64(s.Events), s.Name)
+		counter(descStageSeconds, s.Busy.Seconds(), s.Name)
+		counter(descStageFailed, float64(s.Failed), s.Name)
+		counter(descCommits, float64(s.Commits), s.Name)
+	}
+}
+
+// collectStore asks the store; while it cannot answer its metrics are absent,
+// and the fault shows in millrace_faults.
+func (r *statusReporter) collectStore(gauge func(*prometheus.Desc, float64, ...string)) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	st, err := r.server.store.Stats(ctx)
+	if err != nil {
+		r.server.log.Warn("store statistics", "err", err)
+		return
+	}
+	gauge(descStoreRows, float64(st.Events), "events")
+	gauge(descStoreRows, float64(st.Deltas), "deltas")
+	gauge(descStoreRows, float64(st.Cells), "cells")
+	gauge(descStoreBytes, float64(st.EventBytes), "events")
+	gauge(descStoreBytes, float64(st.RollupBytes), "rollups")
+	gauge(descStoreBytes, float64(st.TotalBytes), "total")
+	gauge(descDirty, float64(st.DirtyHours))
+}
+
+func label(partition int32) string { return strconv.Itoa(int(partition)) }

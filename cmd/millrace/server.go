@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/auth"
+	"github.com/millrace/millrace/config"
+	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/ingest"
+	"github.com/millrace/millrace/meta"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/query"
+	"github.com/millrace/millrace/queue"
+	"github.com/millrace/millrace/web"
+)
+
+// server is everything that serve runs, wired together.
+type server struct {
+	cfg *config.Config
+	log *slog.Logger
+	now func() time.Time
+
+	queue    *queue.Queue
+	store    millrace.Store
+	meta     millrace.Meta
+	pipeline *pipeline.Pipeline
+	ingest   *ingest.Handler
+	disk     *diskGuard
+	status   *statusReporter
+	tally    *time.Ticker
+
+	http  *http.Server
+	url   string
+	token string // of the admin, if this start created it
+
+	stop   context.CancelFunc // ends the background work
+	work   sync.WaitGroup
+	failed chan error // the HTTP server ended by itself
+}
+
+// startServer opens the data directory, recovers the pipeline and listens. On
+// error nothing is left running.
+func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger, now func() time.Time) (*server, error) {
+	s := &server{cfg: cfg, log: log, now: now, failed: make(chan error, 1), stop: func() {}}
+	err := s.open(ctx)
+	if err == nil {
+		err = s.listen(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// open opens the adapters in the order of their locks: the queue's directory
+// lock first, so that a second server on the directory touches nothing.
+func (s *server) open(ctx context.Context) error {
+	debug.SetMemoryLimit(int64(s.cfg.Memory - s.cfg.Store.Memory))
+	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
+		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "create data directory", Err: err, Hint: "choose a directory that can be written with --data"}
+	}
+	s.disk = &diskGuard{dir: s.cfg.Data, high: s.cfg.DiskHigh}
+	if err := s.disk.look(); err != nil {
+		return err
+	}
+	var err error
+	if s.queue, err = queue.Open(ctx, s.cfg.Queue, filepath.Join(s.cfg.Data, "queue"), s.log, s.now); err != nil {
+		return err
+	}
+	db, err := duckdb.Open(ctx, s.cfg.Store, filepath.Join(s.cfg.Data, "millrace.duckdb"), s.now, s.log)
+	if err != nil {
+		return err
+	}
+	s.store = db
+	m, err := meta.Open(ctx, filepath.Join(s.cfg.Data, "meta.db"))
+	if err != nil {
+		return err
+	}
+	s.meta = m
+	return s.startPipeline(ctx)
+}
+
+// startPipeline recovers before anything can be appended.
+func (s *server) startPipeline(ctx context.Context) error {
+	rollups := s.cfg.Compile()
+	var schemas []millrace.RollupSchema
+	for _, r := range rollups {
+		schemas = append(schemas, r.RollupSchema)
+	}
+	if err := s.store.DefineRollups(ctx, schemas); err != nil {
+		return err
+	}
+	s.pipeline = pipeline.New(s.cfg.Pipeline, pipeline.Deps{
+		Queue: s.queue, Store: s.store, Rollups: rollups, Now: s.now, Log: s.log,
+	})
+	if err := s.pipeline.Recover(ctx); err != nil {
+		return err
+	}
+	s.status = newStatusReporter(s, schemas)
+	return nil
+}
+
+// listen builds the HTTP side and starts all background work.
+func (s *server) listen(ctx context.Context) error {
+	handler, err := s.handler(ctx)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", s.cfg.HTTP)
+	if err != nil {
+		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "listen on " + s.cfg.HTTP, Err: err, Hint: "is another server running? choose another address with --http"}
+	}
+	s.url = "http://" + ln.Addr().String()
+	s.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.work.Go(func() { _ = s.pipeline.Run(work) }) // its faults are in its status; it returns nil
+	s.work.Go(func() { s.status.run(work) })
+	go func() {
+		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve HTTP: %w", err)
+		}
+	}()
+	return nil
+}
+
+func (s *server) handler(ctx context.Context) (http.Handler, error) {
+	loopback := auth.Loopback(s.cfg.HTTP)
+	guard := auth.NewGuard(s.cfg.Auth, loopback, s.meta, s.now)
+	if !guard.Open() {
+		token, created, err := auth.EnsureAdmin(ctx, s.meta, s.now())
+		if err != nil {
+			return nil, err
+		}
+		if created {
+			s.token = token
+		}
+	}
+	s.tally = time.NewTicker(tallyInterval)
+	s.ingest = ingest.New(s.cfg.Ingest, ingest.Deps{
+		Append: s.queue.Append, Pressure: s.pressure, Authorize: guard.Authorize,
+		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
+	})
+	seeds, err := s.seeds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.ingest.SeedClients(seeds)
+	q := query.New(query.Deps{
+		Store: s.store, Schemas: s.status.schemas, Now: s.now,
+		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
+	}, s.cfg.Query)
+	return web.New(web.Deps{
+		Query: q, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
+		Metrics: s.status.registry, Ready: s.ready, Version: version(), Log: s.log,
+	})
+}
+
+// seeds returns the newest sequence per client that any sink has committed.
+func (s *server) seeds(ctx context.Context) (map[string]int64, error) {
+	out := map[string]int64{}
+	for _, sink := range []millrace.Sink{millrace.SinkEvents, millrace.SinkRollup} {
+		st, err := s.store.Load(ctx, sink)
+		if err != nil {
+			return nil, err
+		}
+		newest, err := pipeline.NewestSequences(st)
+		if err != nil {
+			return nil, err
+		}
+		for client, seq := range newest {
+			out[client] = max(out[client], seq)
+		}
+	}
+	return out, nil
+}
+
+// pressure tells ingest to wait while the disk or the queue is full.
+func (s *server) pressure() error {
+	if err := s.disk.pressure(); err != nil {
+		return err
+	}
+	return s.queue.Pressure()
+}
+
+// ready reports whether requests would be served in full.
+func (s *server) ready(context.Context) error {
+	if err := s.queue.Healthy(); err != nil {
+		return err
+	}
+	if err := s.disk.pressure(); err != nil {
+		return err
+	}
+	for place, fault := range s.pipeline.Status().Faults {
+		return millrace.Errorf(millrace.ErrUnavailable, "%s: %s", place, fault)
+	}
+	return nil
+}
+
+// tallyInterval is how often what was refused at the door goes to the ledger.
+const tallyInterval = 2 * time.Second
+
+// drainTimeout bounds how long requests under way may take at a shutdown.
+const drainTimeout = 10 * time.Second
+
+// close stops in the order of the stream: no more requests, then the sinks
+// commit what they hold, then the adapters close.
+func (s *server) close() error {
+	var errs []error
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("drain requests: %w", err), s.http.Close())
+		}
+		cancel()
+	}
+	if s.ingest != nil {
+		s.tally.Stop()
+		errs = append(errs, s.ingest.Close(context.Background()))
+	}
+	if s.pipeline != nil {
+		s.pipeline.Stop()
+	}
+	s.stop()
+	s.work.Wait()
+	if s.queue != nil {
+		errs = append(errs, s.queue.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.meta != nil {
+		errs = append(errs, s.meta.Close())
+	}
+	return errors.Join(errs...)
+}
