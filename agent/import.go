@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/decode"
 )
 
 // ImportOptions says where an import goes and who is told of it.
@@ -113,6 +114,9 @@ func Import(ctx context.Context, o ImportOptions, files []string) (*Summary, err
 		o.Format = "auto"
 	}
 	sum := &Summary{Files: []FileResult{}}
+	if err := decode.Frame(o.Format, nil, decode.Limits{}, &decode.Framing{}); err != nil {
+		return sum, err // no such format: better said before anything is sent
+	}
 	states := &stateDir{dir: o.StateDir}
 	var first error
 	for i, path := range files {
@@ -147,6 +151,7 @@ type fileImport struct {
 	states      *stateDir
 	state       *state
 	resumable   bool
+	begun       bool // by an earlier run, which may have sent nothing
 	unsaved     int // acknowledgements since the state was saved
 }
 
@@ -219,7 +224,7 @@ func (f *fileImport) begin(path string, file *os.File, st os.FileInfo) (unlock f
 		old = nil
 	}
 	if old != nil {
-		f.state = old
+		f.state, f.begun = old, true
 		if old.Format != f.o.Format && !old.Done {
 			return nil, millrace.Errorf(millrace.ErrConflict,
 				"its import was begun with --format %s and must be ended with it, or begun --again", old.Format)
@@ -255,7 +260,7 @@ func (f *fileImport) resume(id identity, size int64) error {
 func (f *fileImport) importFrom(ctx context.Context, file *os.File) error {
 	// If the file has grown since an interrupted run, go on once. What is added
 	// while this run reads is for the next one, or a busy file would never end.
-	for again := f.res.Resumed; ; again = false {
+	for again := f.begun; ; again = false {
 		if err := f.pass(ctx, file); err != nil {
 			return err
 		}

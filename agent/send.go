@@ -14,10 +14,10 @@ import (
 const (
 	// inFlight requests keep the server busy while others wait for its disk.
 	inFlight = 4
-	// saveEvery acknowledgements the state is saved. After a kill as many
-	// chunks, and those in flight, are sent again in vain; it must stay far
-	// below the 1,024 requests that the server remembers.
-	saveEvery = 16
+	// saveEvery acknowledgements the state is saved, which waits for our disk.
+	// After a kill as many chunks, and those in flight, are sent again in vain;
+	// it must stay far below the 1,024 requests that the server remembers.
+	saveEvery = 4
 )
 
 // pending is a request under way.
