@@ -47,6 +47,9 @@ const (
 
 // parseAccess fills e from an access line, or returns false and leaves e as it is.
 func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
+	if headed(line) {
+		return false
+	}
 	open, ns, end, fits := clfTime(line)
 	if open < 0 {
 		return false
@@ -86,6 +89,34 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 	accessRequest(e, line[i+1:close])
 	accessTail(e, line[close+1:], open == 0)
 	return true
+}
+
+// parseAccessLog is parseAccess for the explicit formats, where a syslog header
+// may stand before the line (nginx's access_log syslog:…).
+func (d *Decoder) parseAccessLog(e *millrace.Event, line []byte) bool {
+	if d.parseAccess(e, line) {
+		return true
+	}
+	if headed(line) && d.parseSyslog(e, line) {
+		if e.Kind == millrace.KindAccess {
+			return true
+		}
+		d.undo(e)
+	}
+	return false
+}
+
+// headed reports whether the line starts with a syslog priority or a date, so
+// that an access line, if there is one, stands behind a header.
+func headed(line []byte) bool {
+	switch c := line[0]; {
+	case c == '<':
+		return true
+	case isDigit(c):
+		return len(line) > 10 && line[4] == '-' && line[7] == '-'
+	default:
+		return len(line) > 3 && line[3] == ' ' && monthAt(line, 0) != 0
+	}
 }
 
 // clfTime finds the bracketed time. open is the index of its bracket or -1, end
@@ -238,29 +269,28 @@ func clientLike(b []byte) bool {
 	return (dots == 3 && other == 0) || colons > 1 || (dots > 0 && bytes.IndexByte(word, '@') < 0)
 }
 
-// setClients sets client_ip to the first public address of a list, else to its
-// first entry, and keeps a list of several.
+// setClients sets client_ip from a list of addresses and keeps a list of several.
 func setClients(e *millrace.Event, list []byte) {
-	var first, chosen []byte
-	n := 0
+	client, n := pickClient(list)
+	setText(e, millrace.AttrClientIP, client)
+	if n > 1 {
+		setText(e, attrForwardedFor, list)
+	}
+}
+
+// pickClient returns the first public address of a list, else its first entry,
+// and the number of entries.
+func pickClient(list []byte) (client []byte, n int) {
+	public := false
 	for rest := list; len(rest) > 0; n++ {
 		var one []byte
 		one, rest, _ = bytes.Cut(rest, []byte(","))
 		one = bytes.TrimSpace(one)
-		if n == 0 {
-			first = one
-		}
-		if chosen == nil && publicIP(one) {
-			chosen = one
+		if n == 0 || (!public && publicIP(one)) {
+			client, public = one, publicIP(one)
 		}
 	}
-	if chosen == nil {
-		chosen = first
-	}
-	setText(e, millrace.AttrClientIP, chosen)
-	if n > 1 {
-		setText(e, attrForwardedFor, list)
-	}
+	return client, n
 }
 
 // sslHead fills client, protocol and cipher of ssl_request_log.

@@ -142,12 +142,12 @@ func (d *Decoder) explicit(ordinal int32, frame []byte, parse func(*Decoder, *mi
 }
 
 func (d *Decoder) nginx(ordinal int32, frame []byte) {
-	d.explicit(ordinal, frame, (*Decoder).parseAccess, ReasonNotNginx,
+	d.explicit(ordinal, frame, (*Decoder).parseAccessLog, ReasonNotNginx,
 		"an access log line such as nginx writes by default (combined)")
 }
 
 func (d *Decoder) apache(ordinal int32, frame []byte) {
-	d.explicit(ordinal, frame, (*Decoder).parseAccess, ReasonNotApache,
+	d.explicit(ordinal, frame, (*Decoder).parseAccessLog, ReasonNotApache,
 		"an access log line in common or combined format")
 }
 

@@ -28,7 +28,8 @@ import (
 //   - Of a duplicate key the last value wins.
 //   - Nested objects and arrays are kept as JSON text and not flattened, but the
 //     well-known fields of ECS, Caddy and the like are read from them:
-//     {"http":{"response":{"status_code":200}}} gives a status.
+//     {"http":{"response":{"status_code":200}}} gives a status. In an access log
+//     an object named url or user_agent gives way to the text found in it.
 //   - A stack trace (stack_trace, error.stack, exc_info, …) stays in attrs and
 //     sets MultiLine, so that the pipeline parses it.
 //   - Numbers keep their literal: 1.10 stays 1.10; integers above 64 bits are

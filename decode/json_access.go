@@ -191,10 +191,9 @@ func clientValue(e *millrace.Event, text []byte) millrace.Value {
 	if bytes.IndexByte(text, ',') < 0 {
 		return millrace.StringValue(borrow(trimPort(text)))
 	}
-	n := len(e.Attrs)
-	setClients(e, text)
-	v := e.Attrs[n].Value
-	e.Attrs[n] = e.Attrs[len(e.Attrs)-1] // x_forwarded_for alone stays
-	e.Attrs = e.Attrs[:len(e.Attrs)-1]
-	return v
+	client, n := pickClient(text)
+	if n > 1 {
+		setText(e, attrForwardedFor, text)
+	}
+	return millrace.StringValue(borrow(client))
 }
