@@ -220,7 +220,7 @@ func loadClients(ctx context.Context, c *conn, sink millrace.Sink) ([]millrace.C
 }
 
 func loadAdmitted(ctx context.Context, c *conn) ([]millrace.Admission, error) {
-	r, err := c.query(ctx, "SELECT rollup, dimension, value FROM admitted ORDER BY ALL")
+	r, err := c.query(ctx, "SELECT DISTINCT rollup, dimension, value FROM admitted ORDER BY ALL")
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ const dayNS = int64(24 * time.Hour)
 // of DuckDB) are fastest: they go straight to the file, while smaller ones pass
 // through the write-ahead log and are written again by a checkpoint.
 func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *millrace.Commit) error {
+	if rows == nil {
+		rows = &millrace.EventRows{} // a commit alone, for instance of refusals
+	}
 	return db.write(ctx, "events", func(w *writer) error {
 		for _, part := range splitDays(rows) {
 			if err := writeDay(w, part); err != nil {

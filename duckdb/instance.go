@@ -96,7 +96,7 @@ func (in *instance) attach(path string, config map[string]string) error {
 // and then locks the door: from here on nothing in this instance can touch
 // another file or change a setting, whatever a user's statement contains.
 func (in *instance) configure(ctx context.Context, opt Options, path string) error {
-	if err := in.registerFunctions(ctx); err != nil {
+	if err := in.registerFunctions(); err != nil {
 		return err
 	}
 	for _, set := range []string{
@@ -116,22 +116,14 @@ func (in *instance) configure(ctx context.Context, opt Options, path string) err
 	return nil
 }
 
-func (in *instance) registerFunctions(ctx context.Context) error {
-	c, err := in.std.Conn(ctx)
-	if err != nil {
-		return newDriverError(err)
-	}
-	defer c.Close()
-	for _, register := range rollupFunctions {
-		if err := register(c); err != nil {
-			return fmt.Errorf("register function: %w", err)
+func (in *instance) registerFunctions() error {
+	for i := range sketchFunctions {
+		if err := sketchFunctions[i].register(in.writer); err != nil {
+			return err
 		}
 	}
 	return nil
 }
-
-// registerFunc registers functions through database/sql.
-type registerFunc = func(*sql.Conn) error
 
 func (in *instance) replaceWriter() error {
 	in.writer.close()

@@ -4,14 +4,30 @@ package duckdb
 // rollup half of the package.
 
 // rollupTables is the rollup part of schema version 1.
-var rollupTables []string
-
-// rollupFunctions are registered with every instance that is opened, before
-// its configuration is locked.
-var rollupFunctions []registerFunc
-
-// rollupState is what the rollup half keeps in DB.
-type rollupState struct{}
+//
+// Per rollup NAME there are four tables more, made by DefineRollups:
+// deltas_NAME (as written), minutes_NAME (one row per minute cell, from
+// compaction), hours_NAME and days_NAME (caches over them). Dimensions are
+// plain columns d_DIMENSION, NULL where the set does not have them, states are
+// columns s_STATE.
+var rollupTables = []string{
+	// The definitions, as JSON; they outlive the configuration that named them.
+	"CREATE TABLE rollups (name VARCHAR NOT NULL, definition VARCHAR NOT NULL)",
+	// What each metric there ever was means: Func and Scale never change.
+	"CREATE TABLE cell_metrics (rollup VARCHAR NOT NULL, metric VARCHAR NOT NULL, func VARCHAR NOT NULL, scale INTEGER NOT NULL)",
+	// Sets by the sorted names of their dimensions: a definition may reorder them.
+	"CREATE TABLE cell_sets (rollup VARCHAR NOT NULL, set_id INTEGER NOT NULL, names VARCHAR NOT NULL)",
+	// Hours and days that have cells; see period.
+	`CREATE TABLE cell_periods (
+		rollup VARCHAR NOT NULL, granularity INTEGER NOT NULL, bucket TIMESTAMP NOT NULL, state TINYINT NOT NULL,
+		arrived BIGINT NOT NULL, changed BIGINT NOT NULL)`,
+}
 
 // rollupTasks are the rollup half's upkeep, in the order of urgency.
-func (db *DB) rollupTasks() []task { return nil }
+func (db *DB) rollupTasks() []task {
+	return []task{
+		{"compact cells", db.compact},
+		{"compute hours and days", db.computePeriods},
+		{"drop old cells", db.retainCells},
+	}
+}

@@ -40,11 +40,10 @@ func (s *Store) addEvents(rows *millrace.EventRows) {
 	}
 }
 
-// newestFirst orders by event time, then arrival, then place in the queue, all
-// descending.
+// newestFirst orders by event time, then place in the queue, all descending.
 func newestFirst(a, b *event) int {
 	return -cmp.Or(
-		cmp.Compare(a.time, b.time), cmp.Compare(a.arrived, b.arrived),
+		cmp.Compare(a.time, b.time),
 		cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
 		cmp.Compare(a.Ordinal, b.Ordinal))
 }
@@ -79,8 +78,7 @@ func (s *Store) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Ev
 	return page, ctx.Err()
 }
 
-// CountEvents implements millrace.Store. With step 0 the one point has the time
-// q.From.
+// CountEvents implements millrace.Store. With step 0 the one point has time 0.
 func (s *Store) CountEvents(ctx context.Context, q millrace.EventQuery, step int64) ([]millrace.TimeCount, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +87,7 @@ func (s *Store) CountEvents(ctx context.Context, q millrace.EventQuery, step int
 	}
 	at := map[int64]*millrace.TimeCount{}
 	for _, e := range s.match(q) {
-		t := floor(e.time, step, q.From)
+		t := floor(e.time, step, 0)
 		if at[t] == nil {
 			at[t] = &millrace.TimeCount{Time: t}
 		}

@@ -125,6 +125,8 @@ func (r *random) commit(sink millrace.Sink) *millrace.Commit {
 			Sink: sink, Project: "default", Source: "web", Minute: c.Ledger[0].Minute,
 			Outcome: millrace.OutcomeRejected, Reason: r.pick("bad_json", "too_long"), Events: 1, Weight: 1, Example: r.pick("x", "y", ""),
 		})
+	}
+	if sink == millrace.SinkRollup && r.rng.IntN(5) == 0 {
 		c.Admitted = []millrace.Admission{{Rollup: "traffic", Dimension: "host", Value: r.pick("a", "b", "c")}}
 	}
 	return c

@@ -1,0 +1,228 @@
+package duckdb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/rollupdef"
+)
+
+// cube is a defined rollup and the layout of its tables. Immutable.
+type cube struct {
+	schema  millrace.RollupSchema
+	states  []millrace.StateSpec
+	setIDs  []int64 // of schema.Sets
+	ids     map[string]int64
+	metrics map[string]rollupdef.Def // of every metric there ever was
+	columns []string                 // of deltas_NAME, in the order of appending
+
+	// The columns of dimensions and states, quoted, those of former definitions
+	// included: upkeep must not lose what a later definition may name again.
+	dims   []string
+	stored []storedState
+}
+
+type storedState struct {
+	column string // quoted
+	kind   millrace.StateKind
+}
+
+// layout derives dims and stored from columns and metrics.
+func (k *cube) layout() {
+	k.dims, k.stored = nil, nil
+	for _, c := range k.columns {
+		if strings.HasPrefix(c, "d_") {
+			k.dims = append(k.dims, ident(c))
+		}
+		if strings.HasPrefix(c, "n_") {
+			k.stored = append(k.stored, storedState{ident(c), millrace.StateSum})
+		}
+		if metric, ok := strings.CutPrefix(c, "s_"); ok {
+			one := millrace.RollupSchema{Metrics: []millrace.Metric{{Func: k.metrics[metric].Func}}}
+			k.stored = append(k.stored, storedState{ident(c), one.States()[0].Kind})
+		}
+	}
+}
+
+func (k *cube) stateColumns() []string {
+	out := make([]string, len(k.stored))
+	for i, s := range k.stored {
+		out[i] = s.column
+	}
+	return out
+}
+
+// rollupState is what the rollup half keeps in DB.
+type rollupState struct {
+	mu    sync.Mutex
+	cubes map[string]*cube // nil: not loaded; the map is replaced, not changed
+
+	// What follows is under DB.writeMu.
+	known periodMirror
+	job   *periodJob
+	pace  map[string]*pace
+}
+
+// Names of a rollup's tables and columns. Rollup, dimension and metric names
+// are checked by rollupdef; prefixes keep them apart from each other and from
+// the tables of the core, quotes from the words of SQL.
+func (k *cube) deltas() string  { return ident("deltas_" + k.schema.Name) }
+func (k *cube) minutes() string { return ident("minutes_" + k.schema.Name) }
+func (k *cube) hours() string   { return ident("hours_" + k.schema.Name) }
+func (k *cube) days() string    { return ident("days_" + k.schema.Name) }
+
+func dimColumn(name string) string { return "d_" + name }
+
+// stateColumn names the column of a state: s_METRIC, and n_METRIC for how many
+// values an average has.
+func stateColumn(s *millrace.RollupSchema, spec millrace.StateSpec) string {
+	metric := s.Metrics[spec.Metric].Name
+	if spec.Name != metric {
+		return "n_" + metric
+	}
+	return "s_" + metric
+}
+
+func stateType(kind millrace.StateKind) string {
+	switch kind {
+	case millrace.StateMin, millrace.StateMax:
+		return "DOUBLE"
+	case millrace.StateHist, millrace.StateHLL:
+		return "BLOB"
+	}
+	return "BIGINT"
+}
+
+// setNames identifies a set whatever the order of the definition's dimensions.
+func setNames(s *millrace.RollupSchema, set millrace.DimensionSet) string {
+	names := make([]string, len(set.Dims))
+	for i, d := range set.Dims {
+		names[i] = s.Dimensions[d]
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}
+
+// setID returns the id of a set of the definition; -1 if it is none.
+func (k *cube) setID(set millrace.DimensionSet) int64 {
+	if id, ok := k.ids[setNames(&k.schema, set)]; ok {
+		return id
+	}
+	return -1
+}
+
+// keptAt returns the ids of the sets kept at one of the granularities, for an
+// IN list. There is none with id -1.
+func (k *cube) keptAt(gs ...millrace.Granularity) string {
+	ids := []string{"-1"}
+	for i, set := range k.schema.Sets {
+		if slices.ContainsFunc(set.Granularities, func(g millrace.Granularity) bool { return slices.Contains(gs, g) }) {
+			ids = append(ids, fmt.Sprint(k.setIDs[i]))
+		}
+	}
+	return strings.Join(ids, ",")
+}
+
+// loadCubes returns all rollups ever defined, by name.
+func (db *DB) loadCubes(ctx context.Context) (map[string]*cube, error) {
+	db.rollups.mu.Lock()
+	defer db.rollups.mu.Unlock()
+	if db.rollups.cubes != nil {
+		return db.rollups.cubes, nil
+	}
+	cubes := map[string]*cube{}
+	err := db.snapshot(ctx, "load rollups", func(c *conn) error { return readCubes(ctx, c, cubes) })
+	if err == nil {
+		db.rollups.cubes = cubes
+	}
+	return cubes, err
+}
+
+// sortedCubes returns the rollups by name, so that upkeep has an order.
+func (db *DB) sortedCubes(ctx context.Context) ([]*cube, error) {
+	all, err := db.loadCubes(ctx)
+	var out []*cube
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, all[name])
+	}
+	return out, err
+}
+
+// forgetCubes makes the next use read the definitions again.
+func (db *DB) forgetCubes() {
+	db.rollups.mu.Lock()
+	db.rollups.cubes = nil
+	db.rollups.mu.Unlock()
+}
+
+func readCubes(ctx context.Context, c *conn, cubes map[string]*cube) error {
+	err := each(ctx, c, "SELECT name, definition FROM rollups", func(r *rows) error {
+		k := &cube{ids: map[string]int64{}, metrics: map[string]rollupdef.Def{}}
+		if err := json.Unmarshal(r.bytes(1), &k.schema); err != nil {
+			return &millrace.Error{Code: millrace.ErrCorrupt, Op: "read rollup " + r.str(0), Err: err}
+		}
+		k.states = k.schema.States()
+		cubes[r.str(0)] = k
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = each(ctx, c, "SELECT rollup, metric, func, scale FROM cell_metrics", func(r *rows) error {
+		if k := cubes[r.str(0)]; k != nil {
+			k.metrics[r.str(1)] = rollupdef.Def{Func: millrace.MetricFunc(r.str(2)), Scale: int(r.int64(3))}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = each(ctx, c, "SELECT rollup, set_id, names FROM cell_sets", func(r *rows) error {
+		if k := cubes[r.str(0)]; k != nil {
+			k.ids[r.str(2)] = r.int64(1)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = each(ctx, c, `SELECT substr(table_name, 8), column_name FROM duckdb_columns()
+		WHERE schema_name = 'main' AND starts_with(table_name, 'deltas_') ORDER BY table_name, column_index`,
+		func(r *rows) error {
+			if k := cubes[r.str(0)]; k != nil {
+				k.columns = append(k.columns, r.str(1))
+			}
+			return nil
+		})
+	for _, k := range cubes {
+		k.layout()
+		for _, set := range k.schema.Sets {
+			k.setIDs = append(k.setIDs, k.setID(set))
+		}
+	}
+	return err
+}
+
+// list joins lists of columns by commas.
+func list(columns ...[]string) string { return strings.Join(slices.Concat(columns...), ", ") }
+
+// each calls f for every row of an answer.
+func each(ctx context.Context, c *conn, query string, f func(r *rows) error) error {
+	r, err := c.query(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	for r.next() {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return r.err
+}
