@@ -16,11 +16,13 @@ import (
 
 // Append stores the records and returns when all of them are durable. Their
 // Arrived is set to the time of the call. All records of a client go to one
-// partition, chosen by a fixed hash; others go in turn, one partition per
-// call.
+// partition, chosen by a fixed hash; the others of a call go together to the
+// partition whose turn it is.
 //
-// It waits while Options.Buffer is used up. When it returns, no payload is in
-// use any more, also on error. After an error some of the records may be
+// It waits while Options.Buffer is used up, as long as ctx lasts. What was
+// handed to the broker is seen through whatever becomes of ctx, for at most
+// Options.Timeout. When Append returns, no payload is in use any more, also on
+// error. After an error some of the records may be
 // stored: an append is repeated under its client sequence or not at all.
 // Errors: ErrThrottled (no room before ctx ended, or the size cap is reached),
 // ErrTooLarge, ErrInvalid, ErrTimeout (outcome unknown), ErrUnavailable.
@@ -62,7 +64,7 @@ type appendCall struct {
 
 func (c *appendCall) encode(recs []*millrace.Record) error {
 	arrived := c.q.now().UnixNano()
-	turn := int32((c.q.turn.Add(1) - 1) % uint32(c.q.partitions))
+	turn := c.q.turn(recs)
 	c.recs = make([]*kgo.Record, len(recs))
 	for i, r := range recs {
 		partition := turn
@@ -77,6 +79,21 @@ func (c *appendCall) encode(recs []*millrace.Record) error {
 		c.recs[i] = k
 	}
 	return nil
+}
+
+// turnBytes is how much goes to one partition before the next has its turn.
+// Small requests that come together then share batches and syncs; full records
+// still alternate.
+const turnBytes = 256 << 10
+
+// turn returns the partition for records without a client.
+func (q *Queue) turn(recs []*millrace.Record) int32 {
+	var n int64
+	for _, r := range recs {
+		n += int64(len(r.Payload)) + 1 // empty ones move on too
+	}
+	end := q.turned.Add(n)
+	return int32((end - n) / turnBytes % int64(q.partitions))
 }
 
 // clientPartition is fixed for ever: a client's requests must meet their
@@ -98,7 +115,9 @@ func (c *appendCall) produce(ctx context.Context) error {
 			}
 		}
 		c.wg.Add(1)
-		c.q.client.Produce(ctx, k, c.done)
+		// Without ctx: cancelling a record under way fails its whole batch,
+		// with the records of others.
+		c.q.client.Produce(context.WithoutCancel(ctx), k, c.done)
 	}
 	c.wg.Wait()
 	return c.q.failed("append", c.err)

@@ -37,6 +37,10 @@ func (q *Queue) producerOptions() []kgo.Opt {
 		// become the bound for small records.
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RecordDeliveryTimeout(q.opts.Timeout.Std()),
+		// Else a record whose request got no answer is retried for ever. Its
+		// sender gets an error and repeats it under its client sequence,
+		// which the sinks know.
+		kgo.AllowIdempotentProduceCancellation(),
 		kgo.UnknownTopicRetries(1), // then followTopic looks
 	)
 }

@@ -35,7 +35,7 @@ type Queue struct {
 	admin      *kadm.Client
 	partitions int32
 	room       *semaphore.Weighted // bytes of records under way
-	turn       atomic.Uint32       // round robin of records without a client
+	turned     atomic.Int64        // bytes of records without a client, see turn
 	followMu   sync.Mutex
 	followed   topicID // the topic that the producer writes to
 
