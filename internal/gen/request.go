@@ -6,7 +6,7 @@ import "strconv"
 type request struct {
 	service *service
 	route   *route
-	client  *client
+	client  *shopper
 	host    int
 	bad     bool // served by a release that goes wrong
 	status  int

@@ -10,7 +10,7 @@ import (
 type shop struct {
 	services []service
 	service  alias
-	clients  []client
+	clients  []shopper
 	client   alias
 	profiles []profile
 	latency  *lognormal
@@ -43,7 +43,7 @@ type route struct {
 	slow        uint32 // latency factor, 1/16
 }
 
-type client struct {
+type shopper struct {
 	ip      string
 	profile uint16
 }
@@ -70,9 +70,9 @@ func newShop(seed uint64, o Options) *shop {
 	}
 	s.profiles = newProfiles(rng)
 	profile := newAlias(zipf(len(s.profiles), 0.7))
-	s.clients = make([]client, o.Clients)
+	s.clients = make([]shopper, o.Clients)
 	for i := range s.clients {
-		s.clients[i] = client{address(rng.Uint32()), uint16(profile.pick(rng.Uint64()))}
+		s.clients[i] = shopper{address(rng.Uint32()), uint16(profile.pick(rng.Uint64()))}
 	}
 	s.client = newAlias(zipf(o.Clients, 0.8))
 	return s
