@@ -21,6 +21,13 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashChild(dir, os.Getenv("MILLRACE_TEST_CRASH_ROUND"))
 	}
+	if dir := os.Getenv(fullDisk); dir != "" {
+		if err := fullDiskChild(dir); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -301,3 +301,25 @@ func TestSnapshotFormat(t *testing.T) {
 		t.Errorf("snapshot %s, want segments %v", b, want)
 	}
 }
+
+// TestPrepareWritesSnapshot: without one the broker would hold the whole log
+// in memory while it opens after a kill.
+func TestPrepareWritesSnapshot(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, smallSegments(), dir)
+	p := fill(t, q, 0, 1000)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(q.partitionDirs()[p], "snapshot.json")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepare(filepath.Join(dir, brokerName), q.opts.Topic, time.Now(), quiet); err != nil {
+		t.Fatal(err)
+	}
+	var s snapshotFile
+	if found, err := readJSON(path, &s); !found || err != nil || len(s.Segments) != len(segmentsOf(t, q, p)) {
+		t.Errorf("snapshot %+v, %v, %v", s, found, err)
+	}
+}
