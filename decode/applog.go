@@ -90,7 +90,7 @@ func (h *textHeader) parse() {
 }
 
 // prefix reads what only stands at the very start: Redis' "12:M ", Ruby's "I, ",
-// Android's "E/Tag( 12): ", "PHP Warning: ".
+// Android's "E/Tag( 12): ".
 func (h *textHeader) prefix() {
 	b := h.line
 	switch {
@@ -112,8 +112,6 @@ func (h *textHeader) prefix() {
 			h.setPID(bytes.TrimSpace(b[open+1 : end]))
 			h.done = true
 		}
-	case hasPrefix(b, "PHP "):
-		h.p = 4
 	}
 }
 
@@ -132,6 +130,12 @@ func (h *textHeader) separators() {
 				return
 			}
 			h.p = n
+		case 0x1b:
+			rest := skipANSI(h.line[h.p:])
+			if h.p == len(h.line)-len(rest) {
+				return
+			}
+			h.p = len(h.line) - len(rest)
 		default:
 			return
 		}
@@ -153,7 +157,7 @@ func (h *textHeader) field(adjacent bool) bool {
 			return true
 		}
 		return false
-	case !h.timed && h.time(b):
+	case !h.timed && (h.time(b) || h.timeOfDay(b)):
 		return true
 	}
 	return h.word(b)
@@ -174,6 +178,21 @@ func (h *textHeader) time(b []byte) bool {
 		h.e.Level = borrow(b[:1]) // klog and glog: I0102, then the thread, then "file.go:12]"
 		h.klogTail()
 	}
+	return true
+}
+
+// timeOfDay skips "14:00:00.123": it says nothing without a date, but the header
+// goes on behind it.
+func (h *textHeader) timeOfDay(b []byte) bool {
+	if len(b) < 9 || digits(b) != 2 || b[2] != ':' || digits(b[3:]) != 2 || b[5] != ':' || digits(b[6:]) != 2 {
+		return false
+	}
+	n := 8
+	if b[n] == '.' || b[n] == ',' {
+		n += 1 + digits(b[n+1:])
+	}
+	h.timed = true
+	h.p += n
 	return true
 }
 

@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/millrace/millrace"
+)
 
 // maxBracket bounds the text in brackets that is looked at as a field.
 const maxBracket = 200
@@ -16,11 +20,16 @@ func (h *textHeader) inBrackets(b []byte, adjacent bool) bool {
 	if len(x) == 0 {
 		return false
 	}
+	if hasPrefix(b[end+1:], "@") {
+		return h.owner(b)
+	}
 	p := h.p
 	switch {
 	case !h.timed && h.timeInBrackets(x):
 	case h.e.Level == "" && h.level(x, true):
 	case h.e.Level == "" && h.moduleLevel(x):
+	case h.e.Level == "" && string(x) == "DEPRECATION": // Elasticsearch
+		h.e.Level = "warning"
 	case h.ids(x):
 	case h.e.Level == "":
 		if h.pending != nil {
@@ -98,7 +107,7 @@ func (h *textHeader) moduleLevel(x []byte) bool {
 }
 
 // ids: process and thread ids: "[1234]", PostgreSQL's "[1234-1]", Apache's
-// "[pid 12:tid 34]".
+// "[pid 12:tid 34]" and "[client 10.0.0.1:5000]".
 func (h *textHeader) ids(x []byte) bool {
 	n := digits(x)
 	switch {
@@ -114,6 +123,14 @@ func (h *textHeader) ids(x []byte) bool {
 			}
 			return true
 		}
+	case hasPrefix(x, "client "):
+		ip := x[len("client "):]
+		if i := bytes.IndexByte(ip, ':'); i > 0 && bytes.LastIndexByte(ip, ':') == i {
+			ip = ip[:i] // a port
+		}
+		h.set(millrace.AttrClientIP, ip)
+		h.done = true
+		return true
 	}
 	return false
 }
@@ -129,6 +146,7 @@ func (h *textHeader) describes(x []byte, adjacent bool) bool {
 		h.setLogger(x)
 	case messageCode(x):
 		h.code = true
+		h.threadNotPID()
 	case !h.logger && (dottedName(name) || adjacent && identifier(name)):
 		h.setLogger(name)
 	case h.logger || h.thread:
@@ -140,6 +158,16 @@ func (h *textHeader) describes(x []byte, adjacent bool) bool {
 		return false
 	}
 	return true
+}
+
+// threadNotPID: the number in MySQL's header is a thread.
+func (h *textHeader) threadNotPID() {
+	for i := range h.e.Attrs {
+		if h.e.Attrs[i].Key == attrPID {
+			h.e.Attrs[i].Key = attrThread
+			h.thread = true
+		}
+	}
 }
 
 // messageCode: MySQL's "MY-010068".

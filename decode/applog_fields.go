@@ -36,13 +36,16 @@ func (h *textHeader) level(word []byte, delimited bool) bool {
 // word reads an unbracketed field.
 func (h *textHeader) word(b []byte) bool {
 	n := 0
-	for n < len(b) && b[n] != ' ' && b[n] != '\t' && b[n] != '[' && b[n] != '|' {
+	for n < len(b) && b[n] != ' ' && b[n] != '\t' && b[n] != '[' && b[n] != '|' && b[n] != 0x1b {
 		n++
 	}
 	if n == 0 {
 		return false
 	}
 	tok := b[:n]
+	if string(tok) == "PHP" && h.phpLevel(b[n:]) {
+		return true
+	}
 	if i := bytes.IndexByte(tok, ':'); i > 0 && h.e.Level == "" && h.level(tok[:i], true) {
 		h.p += i + 1
 		if i+1 < n { // Python: "WARNING:root:message"
@@ -66,6 +69,21 @@ func (h *textHeader) word(b []byte) bool {
 	}
 	h.p += n
 	return true
+}
+
+// phpLevel reads the words behind "PHP".
+func (h *textHeader) phpLevel(b []byte) bool {
+	for _, l := range [...][2]string{
+		{" Fatal error:", "fatal"}, {" Parse error:", "fatal"}, {" Recoverable fatal error:", "error"},
+		{" Warning:", "warning"}, {" Notice:", "notice"}, {" Deprecated:", "warning"},
+	} {
+		if hasPrefix(b, l[0]) && h.e.Level == "" {
+			h.e.Level = l[1]
+			h.done = true
+			return true
+		}
+	}
+	return false
 }
 
 // number reads a process or thread id.
@@ -150,7 +168,7 @@ func (h *textHeader) name(b, tok []byte) bool {
 		h.set(attrCaller, bare)
 		h.done = colon
 	case h.logger || !identifier(bare):
-		return h.e.Level == "" && h.owner(tok, rest)
+		return h.owner(b)
 	case h.e.Level == "" && h.levelNext(rest):
 		h.setLogger(bare) // Python: "time - name - LEVEL - message"
 	case h.e.Level == "":
@@ -179,16 +197,22 @@ func (h *textHeader) bracketPID(name, rest []byte) bool {
 	return true
 }
 
-// owner: PostgreSQL's "user@database LOG:".
-func (h *textHeader) owner(tok, rest []byte) bool {
-	at := bytes.IndexByte(tok, '@')
-	if at < 1 || !h.levelNext(rest) {
+// owner: PostgreSQL's "user@database LOG:", both "[unknown]" before a login.
+func (h *textHeader) owner(b []byte) bool {
+	tok, rest, _ := bytes.Cut(b, []byte(" "))
+	user, database, ok := bytes.Cut(tok, []byte("@"))
+	if !ok || len(user) == 0 || h.e.Level != "" || !h.levelNext(rest) && !continuationLevel(rest) {
 		return false
 	}
-	h.set("user", tok[:at])
-	h.set("database", tok[at+1:])
+	h.set("user", bytes.Trim(user, "[]"))
+	h.set("database", bytes.Trim(database, "[]"))
 	h.p += len(tok)
 	return true
+}
+
+// continuationLevel: PostgreSQL's labels for the details of the entry before.
+func continuationLevel(b []byte) bool {
+	return hasPrefix(b, "DETAIL:") || hasPrefix(b, "HINT:") || hasPrefix(b, "CONTEXT:") || hasPrefix(b, "QUERY:") || hasPrefix(b, "STATEMENT:")
 }
 
 // levelNext reports whether the next word of b is a level.
