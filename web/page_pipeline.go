@@ -10,8 +10,8 @@ import (
 )
 
 func (s *Server) pipeline(v *view) any {
-	arrivals := &panel{Title: "Arrivals", About: "Events that reached the store per " + stepName(v.Step) + ", by time of arrival", Wide: "8"}
-	disk := &panel{Title: "Storage", About: "What is kept, and the room that is left", Wide: "4"}
+	arrivals := &panel{Title: "Arrivals", About: "Events that reached the store per " + stepName(v.Step) + ", by time of arrival", Wide: "12"}
+	disk := &panel{Title: "Storage", About: "What is kept, and the room that is left", Wide: "12"}
 	lag := &panel{Title: "Positions", About: "How far each sink has folded each partition of the queue", Wide: "12"}
 	accounts := &panel{Title: "Ledger", About: "Every event is accounted for: received = stored + sampled + filtered + duplicate + rejected", Wide: "12"}
 	reasons := &panel{Title: "Not stored, and why", About: "With the first example of each reason", Wide: "12"}
@@ -28,7 +28,7 @@ func (s *Server) pipeline(v *view) any {
 	)
 	d := dashboard{layout: s.frame(v, "Pipeline", "source")}
 	d.Figures = s.pipelineFigures(v, ledger)
-	d.Panels = []*panel{arrivals, disk, accounts, reasons, lag, gaps, aside}
+	d.Panels = []*panel{arrivals, accounts, reasons, lag, disk, gaps, aside}
 	return d
 }
 

@@ -13,7 +13,8 @@
 
   function ago(d) {
     const s = (Date.now() - d) / 1000;
-    if (s < 0) return clock(d);
+    if (s < -60) return day(d) + " " + clock(d); // a clock that is ahead
+    if (s < 2) return "just now";
     if (s < 60) return Math.floor(s) + " s ago";
     if (s < 3600) return Math.floor(s / 60) + " min ago";
     if (s < 86400) return Math.floor(s / 3600) + " h ago";

@@ -183,12 +183,12 @@ const charts = (() => {
       },
       select: {show: true},
       scales: {
-        x: {time: true, range: [spec.from, spec.to]},
+        x: {time: true, range: () => [spec.from, spec.to]}, // spec changes on refresh
         y: {range: yRange(spec)},
       },
       axes: [
         {...axis, grid: {show: false}, space: 70, size: 28, gap: 6, values: ticks},
-        {...axis, size: 52, gap: 6, space: 34, values: (u, vals) => vals.map((v) => axisFormat[spec.unit](v)),
+        {...axis, size: 52, gap: 6, space: height < 120 ? 18 : 30, values: (u, vals) => vals.map((v) => axisFormat[spec.unit](v)),
           ...(spec.unit === "count" ? {incrs: WHOLE} : {})},
       ],
       series: [{}, ...seriesOptions(spec)],
