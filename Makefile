@@ -56,13 +56,12 @@ test-fast: check-compilers ## all tests that take seconds
 test-race: check-compilers ## every package under the race detector
 	go test -race ./...
 
-bench: build ## throughput, latency, memory and disk under full load
-	MILLRACE_BENCH=1 MILLRACE_BIN=$(CURDIR)/$(BIN) BENCH_SECONDS=$(BENCH_SECONDS) \
-	  go test -count=1 -timeout 60m -v -run '^TestBench$$' ./internal/bench
+bench: check-compilers ## throughput, latency, memory and disk under full load
+	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) \
+	  go test -count=1 -timeout 60m -v -run '^TestBench$$' ./cmd/millrace
 
-soak: build ## long runs: freshness, disk per row, a hundred kills
-	MILLRACE_SOAK=1 MILLRACE_BIN=$(CURDIR)/$(BIN) \
-	  go test -count=1 -timeout 4h -v -run 'Soak' ./...
+soak: check-compilers ## long runs: freshness, disk per row, a hundred kills
+	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^(TestSoak|TestKills)' ./cmd/millrace
 
 fuzz: check-compilers ## every fuzz target for FUZZTIME each
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
