@@ -54,6 +54,9 @@ func (d *Decoder) textEvent(ordinal int32, frame []byte) {
 func trimText(b []byte) []byte {
 	for {
 		b = trimEnd(b)
+		if n := len(b); n == 0 || b[n-1] != ' ' && b[n-1] != '\t' {
+			return b
+		}
 		i := bytes.LastIndexByte(b, '\n')
 		if i < 0 || !blank(b[i:]) {
 			return b

@@ -309,6 +309,9 @@ func dottedName(b []byte) bool {
 
 // callerName: "internal/queue_sender.go:128".
 func callerName(b []byte) bool {
+	if len(b) < 5 || !isDigit(b[len(b)-1]) {
+		return false
+	}
 	colon := bytes.LastIndexByte(b, ':')
 	if colon < 3 || !allDigits(b[colon+1:]) || !identifier(b[:colon]) {
 		return false

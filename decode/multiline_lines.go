@@ -54,6 +54,9 @@ func classifyIndented(line []byte) lineKind {
 	if i == len(line) {
 		return lineBlank
 	}
+	if i == 1 && levelFirst(line[1:]) { // "%5p" of log4j: " INFO [main] …", "ERROR [main] …"
+		return lineHeader
+	}
 	if line[i] == '+' && bytes.HasSuffix(line, traceback) {
 		return lineGroup
 	}

@@ -228,6 +228,14 @@ func upperLevel(word []byte) bool {
 	return len(word) > 2 && word[0] <= 'Z' && word[1] <= 'Z' && isLevel(word)
 }
 
+// levelFirst: "INFO [main] …", "WARN: …".
+func levelFirst(b []byte) bool {
+	if len(b) < 5 || b[0] > 'Z' || b[4] != ' ' && b[4] != ':' {
+		return false
+	}
+	return upperLevel(b[:4])
+}
+
 // levelBetweenColons: "::INFO::…".
 func levelBetweenColons(b []byte) bool {
 	b = bytes.TrimLeft(b, ":")

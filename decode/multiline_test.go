@@ -2,10 +2,15 @@ package decode
 
 import (
 	"bytes"
+	"compress/gzip"
 	"flag"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/internal/testdata"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata")
@@ -111,4 +116,46 @@ func FuzzJoiner(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestJoinerSeparates: in access logs and in logs of one line per record,
+// every line is an event.
+func TestJoinerSeparates(t *testing.T) {
+	f := func(pattern string, wantFiles int) {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(testdata.Shared(t, ""), pattern))
+		if err != nil || len(files) < wantFiles {
+			t.Errorf("%s: %d files, want %d: %v", pattern, len(files), wantFiles, err)
+		}
+		for _, file := range files {
+			var j Joiner
+			for line := range bytes.Lines(readLog(t, file)) {
+				if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 && j.Continues(line) {
+					t.Errorf("%s: %.200q continues", filepath.Base(file), line)
+				}
+			}
+		}
+	}
+	f("access-logs/*/*.log", 20)
+	f("access-logs/*/*.log.gz", 1)
+	f("access-logs/elastic-apache/*", 1)
+	f("app-logs/loghub/*/*_2k.log", 8)
+	f("app-logs/crowdsec-hub/*.log", 190)
+	f("app-logs/filebeat-modules/system/auth/*.log", 4)
+}
+
+// readLog reads a file, unpacked if its name ends in .gz.
+func readLog(t *testing.T, file string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err == nil && strings.HasSuffix(file, ".gz") {
+		var r *gzip.Reader
+		if r, err = gzip.NewReader(bytes.NewReader(data)); err == nil {
+			data, err = io.ReadAll(r)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

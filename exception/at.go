@@ -19,7 +19,23 @@ func parseAt(text string) *millrace.Exception {
 	case dotnet:
 		return parseDotnet(text)
 	}
-	return parseJava(text, v8Frame)
+	if e := parseJava(text, v8Frame); located(e) {
+		return e
+	}
+	return nil
+}
+
+// located reports whether a frame tells a place. V8 prints functions alone too,
+// but "at noon" alone is prose.
+func located(e *millrace.Exception) bool {
+	for ; e != nil; e = e.Cause {
+		for i := range e.Frames {
+			if e.Frames[i].Line > 0 || e.Frames[i].File != "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type atLanguage uint8

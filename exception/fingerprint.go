@@ -146,7 +146,7 @@ func (h *hash) name(s string) {
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
-		case isDigit(c) && (endsNumbered(s[:i]) || dropped == i-1 && s[i-1] == '_'):
+		case isDigit(c) && (endsNumbered(s[:i]) || i > 0 && dropped == i-1 && s[i-1] == '_'):
 			i += digits(s[i:])
 			dropped = i
 			continue

@@ -116,8 +116,10 @@ func checkLog(t *testing.T, file string) (traces int) {
 		t.Fatal(err)
 	}
 	events := join(data)
-	if a, b := trimmed(data, events), trimmed(data, frame(t, "text", data)); !equal(a, b) {
-		t.Errorf("%s: Joiner gives %d events, Frame %d, or others", name, len(a), len(b))
+	for _, format := range []string{"text", "auto"} {
+		if a, b := trimmed(data, events), trimmed(data, frame(t, format, data)); !equal(a, b) {
+			t.Errorf("%s: Joiner gives %d events, Frame as %s %d, or others", name, len(a), format, len(b))
+		}
 	}
 	for _, l := range traceLine.FindAllIndex(data, -1) {
 		in := 0

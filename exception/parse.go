@@ -25,29 +25,14 @@ const (
 // below no type. ok is false if text has none of these. The cost is linear.
 func Parse(text string) (e *millrace.Exception, ok bool) {
 	s := lines{text: text}
+	var tried [markGecko + 1]bool // a parser sees the whole text, so once is enough
 	for s.next() {
-		switch s.mark() {
-		case markPython:
-			if e := parsePython(text); e != nil {
-				return e, true
-			}
-			if e := parseRuby(text); e != nil {
-				return e, true
-			}
-		case markGo:
-			e = parseGo(text)
-		case markAt:
-			e = parseAt(text)
-		case markNumber:
-			if e = parsePHP(text); e == nil {
-				e = parseDart(text)
-			}
-		case markRuby:
-			e = parseRuby(text)
-		case markGecko:
-			e = parseGecko(text)
+		m := s.mark()
+		if m == markNone || tried[m] {
+			continue
 		}
-		if e != nil {
+		tried[m] = true
+		if e := parseMark(m, text); e != nil {
 			return e, true
 		}
 	}
@@ -55,6 +40,29 @@ func Parse(text string) (e *millrace.Exception, ok bool) {
 		return e, true
 	}
 	return parseTypeOnly(text)
+}
+
+// parseMark tries the languages that print lines of mark m.
+func parseMark(m mark, text string) (e *millrace.Exception) {
+	switch m {
+	case markPython:
+		if e = parsePython(text); e == nil {
+			e = parseRuby(text)
+		}
+	case markGo:
+		e = parseGo(text)
+	case markAt:
+		e = parseAt(text)
+	case markNumber:
+		if e = parsePHP(text); e == nil {
+			e = parseDart(text)
+		}
+	case markRuby:
+		e = parseRuby(text)
+	case markGecko:
+		e = parseGecko(text)
+	}
+	return e
 }
 
 // HasTrace reports whether text may hold a stack trace; false is certain, true

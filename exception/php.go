@@ -13,7 +13,7 @@ import (
 func parsePHP(text string) *millrace.Exception {
 	var result, last *millrace.Exception
 	s := lines{text: text}
-	from := 0 // where the head of the next exception starts
+	from, n := 0, 0 // where the head of the next exception starts; how many there are
 	for s.next() {
 		f, ok := phpFrame(s.line)
 		if !ok {
@@ -28,7 +28,7 @@ func parsePHP(text string) *millrace.Exception {
 			continue
 		}
 		if last == nil || from > 0 {
-			if len(s.line) < 3 || s.line[1] != '0' {
+			if n++; s.line[1] != '0' || n > maxCauses {
 				return result
 			}
 			head := text[from:s.start]
