@@ -87,7 +87,7 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrTimeOriginal, Value: millrace.StringValue(borrow(text))})
 	}
 	accessRequest(e, line[i+1:close])
-	accessTail(e, line[close+1:], open == 0)
+	d.distinct = accessTail(e, line[close+1:], open == 0)
 	return true
 }
 

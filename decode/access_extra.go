@@ -38,8 +38,9 @@ const (
 	microsecondsInSecond = 1e6
 )
 
-// accessTail fills what follows the request's closing quote.
-func accessTail(e *millrace.Event, b []byte, ssl bool) {
+// accessTail fills what follows the request's closing quote. It reports whether
+// the event's attributes are known to have distinct keys.
+func accessTail(e *millrace.Event, b []byte, ssl bool) (distinct bool) {
 	t := tail{e: e, b: b}
 	if !ssl {
 		if tok, _ := t.next(); len(tok) == 3 && isDigit(tok[0]) {
@@ -54,7 +55,7 @@ func accessTail(e *millrace.Event, b []byte, ssl bool) {
 		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrBytes, Value: millrace.IntValue(smallInt(tok))})
 	}
 	if t.i >= len(b) {
-		return
+		return true
 	}
 	if tok, quoted = t.next(); quoted {
 		setText(e, millrace.AttrReferer, tok)
@@ -69,6 +70,7 @@ func accessTail(e *millrace.Event, b []byte, ssl bool) {
 	if t.i < len(b) {
 		t.extras()
 	}
+	return !t.repeats
 }
 
 // tail reads tokens: quoted, bracketed or bare.
@@ -81,6 +83,7 @@ type tail struct {
 	backend  bool
 	ints     int // bare integers seen
 	firstInt int64
+	repeats  bool // a key may have been set twice
 }
 
 // next returns the next token without quotes or brackets, nil at the end, and
@@ -154,12 +157,17 @@ func (t *tail) quoted() []byte {
 // extras reads what is left.
 func (t *tail) extras() {
 	mark := t.i
-	if t.ingress() {
-		return
-	}
-	t.i = mark
-	if t.traefik() {
-		return
+	first, quoted := t.next()
+	if !quoted && len(first) > 0 && skipDigits(first, 0) == len(first) {
+		// Both start with an integer, and only they have their shape.
+		if t.ingress(first) {
+			return
+		}
+		t.i = mark
+		t.next()
+		if t.traefik() {
+			return
+		}
 	}
 	t.i = mark
 	for range maxExtras {
@@ -195,7 +203,7 @@ func (t *tail) extra(tok []byte) {
 		}
 		switch {
 		case bytes.IndexByte(tok, ',') > 0 && clientLike(tok):
-			setText(t.e, attrForwardedFor, tok)
+			t.text(attrForwardedFor, tok)
 		case hostLike(tok):
 			t.e.Host = borrow(trimPort(tok))
 		}
@@ -225,9 +233,9 @@ func (t *tail) numeric(tok []byte) {
 	}
 	switch {
 	case clientLike(tok) && bytes.IndexByte(tok, ':') > 0 && bytes.IndexByte(tok, ',') < 0 && bytes.Count(tok, []byte(":")) == 1:
-		setText(t.e, attrUpstreamAddr, tok)
+		t.text(attrUpstreamAddr, tok)
 	case clientLike(tok) && bytes.IndexByte(tok, '/') < 0:
-		setText(t.e, attrForwardedFor, tok)
+		t.text(attrForwardedFor, tok)
 	case hostLike(tok):
 		t.e.Host = borrow(trimPort(tok))
 	}
@@ -313,8 +321,15 @@ func (t *tail) set(key string, v millrace.Value) {
 	t.e.Attrs = append(t.e.Attrs, millrace.Attr{Key: key, Value: v})
 }
 
+// text sets what a line may have more than once.
+func (t *tail) text(key string, b []byte) {
+	t.repeats = true
+	setText(t.e, key, b)
+}
+
 // named interprets key=value.
 func (t *tail) named(key, val []byte) {
+	t.repeats = true
 	if len(val) >= 2 && val[0] == '"' && val[len(val)-1] == '"' {
 		val = val[1 : len(val)-1]
 	}
@@ -361,11 +376,12 @@ func (t *tail) time(key string, val []byte) bool {
 //
 //	$request_length $request_time [$proxy_upstream_name] [$alternative] $upstream_addr
 //	$upstream_response_length $upstream_response_time $upstream_status $req_id
-func (t *tail) ingress() bool {
-	length, _ := t.next()
+//
+// length has been read.
+func (t *tail) ingress(length []byte) bool {
 	rt, _ := t.next()
 	seconds, ok := decimal(rt)
-	if !ok || len(length) == 0 || skipDigits(length, 0) != len(length) {
+	if !ok || len(length) > 18 {
 		return false
 	}
 	upstream, _ := t.next()
@@ -401,12 +417,9 @@ func (t *tail) list() []byte {
 	return t.b[start:end]
 }
 
-// traefik reads: request count, "router", "server url", duration in ms.
+// traefik reads: request count (read already), "router", "server url", duration
+// in ms.
 func (t *tail) traefik() bool {
-	count, _ := t.next()
-	if len(count) == 0 || skipDigits(count, 0) != len(count) {
-		return false
-	}
 	router, q1 := t.next()
 	server, q2 := t.next()
 	took, _ := t.next()

@@ -18,6 +18,9 @@ type Decoder struct {
 	seen map[string]int // keys of an event with very many attributes
 	key  []byte         // dotted name of a nested field
 	js   jsonEvent
+	// distinct tells that the event's attributes are known to have distinct keys,
+	// which spares finish the check; parsers that know say so.
+	distinct bool
 }
 
 // Decode decodes b.Record into b.Events and b.Rejects, which it expects empty
@@ -72,7 +75,7 @@ func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byt
 		b.Reject(ordinal, ReasonEmpty, "the frame is blank", frame)
 		return
 	}
-	d.b = b
+	d.b, d.distinct = b, false
 	n := len(b.Events)
 	f.frame(d, ordinal, frame)
 	if len(b.Events) > n {

@@ -34,7 +34,9 @@ func finish(d *Decoder, e *millrace.Event) {
 	if e.Level != "" {
 		finishLevel(e)
 	}
-	d.uniqueAttrs(e)
+	if !d.distinct {
+		d.uniqueAttrs(e)
+	}
 	if e.HasTime && e.Time > r.Arrived && e.Time-r.Arrived > maxAhead {
 		text := time.Unix(0, e.Time).UTC().AppendFormat(d.b.Text(len(time.RFC3339Nano)), time.RFC3339Nano)
 		e.Set(millrace.AttrTimeOriginal, millrace.StringValue(borrow(text)))

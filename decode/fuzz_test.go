@@ -20,7 +20,7 @@ var hardLines = []string{
 	`{"status":"200","request":"GET /x?y HTTP/1.1","upstream_response_time":"0.1, 0.2","remote_addr":"1.1.1.1, 2.2.2.2","http_referer":"-"}`,
 	`at=info method=GET path="/x?y=1" host=a.com service=18ms status=200 bytes=13 q="un\xterminated" flag "x=`,
 	`<34>1 2003-10-11T22:14:15.003Z host app - ID47 [a@1 b="c\"\]" d="e"][f] ` + "\xEF\xBB\xBF" + `{"msg":"x"}`,
-	`<13>Feb 29 22:14:15 host tag[12]: k=v a=b`, `<191>Jan  1 00:00:00 su: x`, `<0>`, `<999>x`,
+	`<13>Feb 29 22:14:15 host tag[12]: k=v a=b`, `<191>Jan  1 00:00:00 su: x`, `<0>`, `<0> `, `<999>x`,
 	`Feb 21 21:54:44 localhost com.apple.x[1] (a.b[2]): hello`,
 	`2024-01-01T00:00:00.000000+01:00 host sshd[1]: msg`,
 	`2025-12-31T17:37:40.493035218+01:00 stdout F {"a":1}`,

@@ -51,7 +51,8 @@ type jsonEvent struct {
 	// come from a nested object, which is kept as a whole anyway.
 	key [slotCount]string
 	val [slotCount]millrace.Value
-	// For access slots: the index of the attribute, or -1 if nested.
+	// For access slots: the index of the attribute, or -1 if nested; only then
+	// val is set.
 	attr [slotCount]int
 	gone [slotCount]int // indexes of attributes to remove
 }

@@ -24,11 +24,11 @@ func (d *Decoder) accessMember(e *millrace.Event, s slot, rank uint8, key string
 	js := &d.js
 	had := js.rank[s]
 	if had > 0 && js.attr[s] >= 0 && e.Attrs[js.attr[s]].Key == key { // a duplicate key
-		e.Attrs[js.attr[s]].Value, js.val[s] = v, v
+		e.Attrs[js.attr[s]].Value = v
 		return
 	}
 	if rank > had {
-		js.rank[s], js.attr[s], js.val[s] = rank, len(e.Attrs), v
+		js.rank[s], js.attr[s] = rank, len(e.Attrs)
 	}
 	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
 }
@@ -42,9 +42,9 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 	case js.rank[slotKind] > 0:
 	case js.rank[slotStatus] == 0 || (js.rank[slotURL] == 0 && js.rank[slotRequest] == 0):
 		return
-	case !validStatus(js.val[slotStatus]):
+	case !validStatus(d.slotValue(e, slotStatus)):
 		return
-	case js.rank[slotURL] > 0 && js.val[slotURL].Kind() != millrace.ValueString:
+	case js.rank[slotURL] > 0 && d.slotValue(e, slotURL).Kind() != millrace.ValueString:
 		return
 	}
 	e.Kind = millrace.KindAccess
@@ -57,15 +57,21 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 		if js.rank[s] == 0 {
 			continue
 		}
-		v, keep := d.accessValue(e, s)
+		v, act := d.accessValue(e, s, d.slotValue(e, s))
 		switch i := js.attr[s]; {
-		case i >= 0 && keep:
-			e.Attrs[i] = millrace.Attr{Key: accessNames[s], Value: v}
-		case i >= 0:
+		case i < 0 && act != actDrop:
+			e.Attrs = append(e.Attrs, millrace.Attr{Key: accessNames[s], Value: v})
+		case i < 0:
+		case act == actDrop:
 			js.gone[gone] = i
 			gone++
-		case keep:
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: accessNames[s], Value: v})
+		default: // writes only what differs: most fields have their name already
+			if e.Attrs[i].Key != accessNames[s] {
+				e.Attrs[i].Key = accessNames[s]
+			}
+			if act == actReplace {
+				e.Attrs[i].Value = v
+			}
 		}
 	}
 	if gone > 0 {
@@ -93,7 +99,7 @@ func (d *Decoder) accessDuration(e *millrace.Event) {
 	case js.rank[slotURL] > 0 && js.attr[slotURL] < 0:
 		unit = 1
 	}
-	if f, ok := js.val[slotDuration].Float(); ok && unit > 0 {
+	if f, ok := d.slotValue(e, slotDuration).Float(); ok && unit > 0 {
 		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrRT, Value: millrace.FloatValue(f / unit)})
 	}
 }
@@ -117,57 +123,75 @@ func validStatus(v millrace.Value) bool {
 	return ok && n >= 0 && n <= 999
 }
 
-// accessValue returns the canonical value of a slot and whether to keep it. It
-// may append further attributes: the query of a url, the parts of a request.
-func (d *Decoder) accessValue(e *millrace.Event, s slot) (v millrace.Value, keep bool) {
-	js := &d.js
-	v = js.val[s]
-	text := []byte(nil)
-	if v.Kind() == millrace.ValueString {
-		text = unborrow(v.String())
-		if len(text) == 0 || (len(text) == 1 && text[0] == '-') {
-			return v, false
-		}
+// slotValue returns the value of a filled access slot.
+func (d *Decoder) slotValue(e *millrace.Event, s slot) millrace.Value {
+	if i := d.js.attr[s]; i >= 0 {
+		return e.Attrs[i].Value
 	}
-	if text == nil {
+	return d.js.val[s]
+}
+
+// action tells what becomes of the value of an access slot.
+type action uint8
+
+const (
+	actKeep action = iota
+	actReplace
+	actDrop
+)
+
+// accessValue returns the canonical value of a slot. It may append further
+// attributes: the query of a url, the parts of a request.
+func (d *Decoder) accessValue(e *millrace.Event, s slot, v millrace.Value) (millrace.Value, action) {
+	if v.Kind() != millrace.ValueString {
 		if f, ok := v.Float(); ok && s == slotStatus && v.Kind() == millrace.ValueFloat {
-			return millrace.IntValue(int64(f)), true
+			return millrace.IntValue(int64(f)), actReplace
 		}
-		return v, true
+		return v, actKeep
+	}
+	text := unborrow(v.String())
+	if len(text) == 0 || (len(text) == 1 && text[0] == '-') {
+		return v, actDrop
 	}
 	switch s {
 	case slotURL:
-		return d.accessURL(e, text), true
+		return d.accessURL(e, text), actReplace
 	case slotRequest:
-		if js.rank[slotURL] > 0 || bytes.IndexByte(text, ' ') < 0 {
-			return v, true
-		}
-		n := len(e.Attrs)
-		accessRequest(e, text)
-		if len(e.Attrs) == n+1 && e.Attrs[n].Key == attrRequest {
-			e.Attrs = e.Attrs[:n]
-			return v, true
-		}
-		return v, false
+		return v, d.accessRequestLine(e, text)
 	case slotStatus, slotBytes:
 		if n, ok := v.Int(); ok {
-			return millrace.IntValue(n), true
+			return millrace.IntValue(n), actReplace
 		}
 	case slotRT, slotBackend:
 		if f, ok := decimal(text); ok {
-			return literalValue(f, text), true
+			return literalValue(f, text), actReplace
 		}
 		if f, ok := sumTimes(text); ok {
-			return millrace.FloatValue(f), true
+			return millrace.FloatValue(f), actReplace
 		}
 	case slotClient:
-		return clientValue(e, text), true
+		return clientValue(e, text), actReplace
 	case slotVersion:
 		if hasPrefix(text, "HTTP/") {
-			return millrace.StringValue(borrow(text[len("HTTP/"):])), true
+			return millrace.StringValue(borrow(text[len("HTTP/"):])), actReplace
 		}
 	}
-	return v, true
+	return v, actKeep
+}
+
+// accessRequestLine adds what a request line says, unless the object has a url,
+// and then drops the line.
+func (d *Decoder) accessRequestLine(e *millrace.Event, text []byte) action {
+	if d.js.rank[slotURL] > 0 || bytes.IndexByte(text, ' ') < 0 {
+		return actKeep
+	}
+	n := len(e.Attrs)
+	accessRequest(e, text)
+	if len(e.Attrs) == n+1 && e.Attrs[n].Key == attrRequest { // it is none
+		e.Attrs = e.Attrs[:n]
+		return actKeep
+	}
+	return actDrop
 }
 
 // accessURL splits a url: the query becomes an attribute unless the object has

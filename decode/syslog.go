@@ -66,7 +66,7 @@ func (d *Decoder) parseSyslog(e *millrace.Event, line []byte) bool {
 // syslogMessage decodes the message into e.
 func (d *Decoder) syslogMessage(e *millrace.Event, line []byte, h *syslogHeader) {
 	msg := h.msg
-	if len(msg) == 0 {
+	if blank(msg) {
 		e.Message = borrow(line)
 		return
 	}
@@ -97,6 +97,7 @@ func (d *Decoder) plain(e *millrace.Event, first []byte) {
 
 // syslogFields adds the header to e where the message did not say otherwise.
 func (d *Decoder) syslogFields(e *millrace.Event, h *syslogHeader) {
+	d.distinct = false
 	r := d.b.Record
 	if e.Host == r.Host && present(h.host) {
 		e.Host = borrow(h.host)
