@@ -165,4 +165,3 @@ func stored(ctx context.Context, c *client.Client) (map[string]int64, error) {
 	}
 	return out, nil
 }
-
