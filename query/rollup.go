@@ -64,15 +64,11 @@ func (s *Service) Rollup(ctx context.Context, req RollupRequest) (*RollupResult,
 	if err := res.fill(sc, &q, cols, cells); err != nil {
 		return nil, err
 	}
-	if req.Limit == 0 && len(res.Rows) > DefaultRows {
-		return nil, millrace.Errorf(millrace.ErrTooLarge,
-			"the answer has %d rows, over %d; give limit (at most %d), a longer step or a narrower where", len(res.Rows), DefaultRows, MaxRows)
-	}
 	if err := res.order(req.Order); err != nil {
 		return nil, err
 	}
-	if req.Limit > 0 && len(res.Rows) > req.Limit {
-		res.Rows = res.Rows[:req.Limit]
+	if err := res.limit(req.Limit); err != nil {
+		return nil, err
 	}
 	return res, nil
 }
@@ -194,6 +190,18 @@ func (res *RollupResult) order(by string) error {
 		}
 		return compareValues(x, y)
 	})
+	return nil
+}
+
+// limit cuts the rows, which are in order.
+func (res *RollupResult) limit(n int) error {
+	if n == 0 && len(res.Rows) > DefaultRows {
+		return millrace.Errorf(millrace.ErrTooLarge,
+			"the answer has %d rows, over %d; give limit (at most %d), a longer step or a narrower where", len(res.Rows), DefaultRows, MaxRows)
+	}
+	if n > 0 && len(res.Rows) > n {
+		res.Rows = res.Rows[:n]
+	}
 	return nil
 }
 

@@ -46,6 +46,16 @@ func (s *Server) frame(v *view, title string, filters ...string) layout {
 	return l
 }
 
+// poll is how often a page that waits for the first line looks again.
+const poll = "5s"
+
+// waiting makes a page with nothing to show look again by itself.
+func (l *layout) waiting(e *emptyState) {
+	if e != nil && e.Never {
+		l.Poll = poll
+	}
+}
+
 // emptyState is what a page shows when there is nothing in its range.
 type emptyState struct {
 	Never  bool   // nothing was ever stored

@@ -14,15 +14,14 @@ import (
 // logsData is the page of raw rows.
 type logsData struct {
 	layout
-	Q       string
-	Error   string
-	Chart   *chart
-	Total   string
-	Events  []logLine
-	Older   string
-	Newest  string // back to the first page, if this is not it
-	Empty   *emptyState
-	TailURL string
+	Q      string
+	Error  string
+	Chart  *chart
+	Total  string
+	Events []logLine
+	Older  string
+	Newest string // back to the first page, if this is not it
+	Empty  *emptyState
 }
 
 // logLine is a row of the page.
@@ -32,7 +31,6 @@ type logLine struct {
 	Rest  int    // further lines
 	Mood  string
 	Attrs []attrLine
-	Trace string // link to the rows of the same trace
 }
 
 type attrLine struct{ Name, Value, Link string }
@@ -80,11 +78,12 @@ func (s *Server) logsPage(v *view) any {
 	}
 	if len(page.Events) == 0 && d.Q == "" {
 		d.Empty = s.emptiness(v)
+		d.waiting(d.Empty)
 	}
 	return d
 }
 
-// levelColors group levels for the eye.
+// mood groups rows for the eye by level, kind and status.
 func mood(e *millrace.StoredEvent) string {
 	switch e.Level {
 	case "fatal", "critical", "error", "alert", "emerg", "crit":

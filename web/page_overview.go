@@ -26,6 +26,7 @@ func (s *Server) overview(v *view) any {
 		func() { empty = s.emptiness(v) },
 	)...)
 	d := dashboard{layout: s.frame(v, "Overview", "service"), Empty: empty}
+	d.waiting(empty)
 	d.Figures = append(t.figures("p95"), x.figure(before))
 	for i := range d.Figures[:4] {
 		d.Figures[i].Link = v.link("/traffic")

@@ -274,6 +274,7 @@ func (s *Server) traffic(v *view) any {
 		func() { empty = s.emptiness(v) },
 	)...)
 	d := dashboard{layout: s.frame(v, "Traffic", "service", "url"), Empty: empty}
+	d.waiting(empty)
 	d.Figures = t.figures("p50", "p95", "p99")
 	d.Panels = []*panel{t.viewsPanel("12"), t.statusPanel("6"), t.latencyPanel("6"), urls, codes, services, hosts}
 	return d

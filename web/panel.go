@@ -79,7 +79,11 @@ type fact struct {
 // compare fills in the difference to the period before. lowGood says that less
 // is better.
 func (f figure) compare(cur, prev float64, format func(float64) string, lowGood bool) figure {
-	if math.IsNaN(cur) || math.IsNaN(prev) || prev == 0 {
+	if math.IsNaN(cur) || math.IsNaN(prev) {
+		return f
+	}
+	if prev == 0 {
+		f.Was = format(prev) + " before"
 		return f
 	}
 	f.Was = format(prev)

@@ -51,7 +51,8 @@ type layout struct {
 	Presets []preset
 	Rates   []preset
 	Filters []filterChip
-	Session bool // a session is open that can be ended
+	Poll    string // how often to look again although nobody asked for it
+	Session bool   // a session is open that can be ended
 	Banner  string
 }
 
