@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -121,7 +122,10 @@ func (t *tailer) poll(ctx context.Context, send bool) (int, error) {
 	if !send {
 		return 0, nil
 	}
-	slices.SortFunc(fresh, func(a, b millrace.StoredEvent) int { return a.Arrived.Compare(b.Arrived) })
+	slices.SortFunc(fresh, func(a, b millrace.StoredEvent) int {
+		return cmp.Or(a.Arrived.Compare(b.Arrived), cmp.Compare(a.Partition, b.Partition),
+			cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Ordinal, b.Ordinal))
+	})
 	if len(fresh) == tailPage {
 		if err := t.send("skipped", map[string]int{"more_than": tailPage}); err != nil {
 			return 0, err

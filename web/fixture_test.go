@@ -49,6 +49,7 @@ type setting struct {
 	now   time.Time
 	lines int // per minute, 0 is an empty store
 	guard *auth.Guard
+	ready func(context.Context) error
 }
 
 func newFixture(t testing.TB, set setting) *fixture {
@@ -75,7 +76,7 @@ func newFixture(t testing.TB, set setting) *fixture {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector())
 	h, err := New(Deps{
-		Query: f.query, Guard: set.guard, Now: now, Metrics: registry, Version: "test",
+		Query: f.query, Guard: set.guard, Now: now, Metrics: registry, Version: "test", Ready: set.ready,
 		Ingest: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ingest") }),
 		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
