@@ -174,6 +174,9 @@ func (b *body) unzstd() (io.Reader, error) {
 func (b *body) fill(src io.Reader, o *Options) error {
 	for {
 		if len(b.buf) == cap(b.buf) {
+			if b.size == int64(o.MaxBody) {
+				return atEnd(src, o)
+			}
 			if err := b.grow(2 * int64(cap(b.buf))); err != nil {
 				return err
 			}
@@ -192,6 +195,20 @@ func (b *body) fill(src io.Reader, o *Options) error {
 			return err
 		}
 	}
+}
+
+// atEnd checks that a body which fills its buffer, and is as large as allowed,
+// ends there.
+func atEnd(src io.Reader, o *Options) error {
+	var more [1]byte
+	_, err := io.ReadFull(src, more[:])
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	if err == nil {
+		return errBodySize(o)
+	}
+	return err
 }
 
 // grow moves the body to a buffer of at least n bytes. While it copies it holds
@@ -284,8 +301,8 @@ type wire struct {
 // Read implements io.Reader.
 func (w *wire) Read(p []byte) (int, error) {
 	due := w.started.Add(w.o.SlowGrace.Std() + time.Duration(w.n*int64(time.Second)/int64(w.o.MinRate)))
-	// Moving it costs a lock in the network poller: not for every few KiB.
-	if due.Sub(w.deadline) >= time.Second {
+	// Moving it costs a lock in the network poller: not for every few bytes.
+	if due.Sub(w.deadline) >= w.o.SlowGrace.Std()/4 {
 		w.deadline = due
 		_ = w.rc.SetReadDeadline(due) // tests without a connection have none
 	}

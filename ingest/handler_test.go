@@ -220,9 +220,9 @@ func TestLimitsOfMemory(t *testing.T) {
 
 func TestLongLine(t *testing.T) {
 	f := setup(t, func(o *Options) { o.MaxLine = 1024 })
-	body := []byte("before\n" + strings.Repeat("x", 50<<20) + "\nafter\n" + strings.Repeat("y", 1024) + "\n" + strings.Repeat("z", 1025))
+	body := []byte("before\n" + strings.Repeat("x", 5<<20) + "\nafter\n" + strings.Repeat("y", 1024) + "\n" + strings.Repeat("z", 1025))
 	w := f.do("POST", "/ingest?format=line", gzipped(t, body), "Content-Encoding", "gzip")
-	want(t, w, 200, `"accepted":3`, `{"line":2,"error":"52428800 bytes, the limit is 1024","reason":"line_too_long"}`, `{"line":5,"error":"1025 bytes, the limit is 1024"`)
+	want(t, w, 200, `"accepted":3`, `{"line":2,"error":"5242880 bytes, the limit is 1024","reason":"line_too_long"}`, `{"line":5,"error":"1025 bytes, the limit is 1024"`)
 	r := f.take()[0]
 	if string(r.Payload) != "before\nafter\n"+strings.Repeat("y", 1024)+"\n" {
 		t.Errorf("payload of %d bytes", len(r.Payload))

@@ -37,7 +37,8 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	millrace.Range(v, path+".slow_grace", o.SlowGrace, millrace.Duration(1e9), millrace.Duration(3600e9))
 	millrace.Range(v, path+".min_rate", o.MinRate, 1, 1<<30)
 	millrace.Range(v, path+".append_timeout", o.AppendTimeout, millrace.Duration(1e9), millrace.Duration(600e9))
-	if need := bufferSize(o.MaxBody) + maxDecoder; o.Memory < need {
+	// A body that grows into its last buffer holds the one before, too.
+	if need := bufferSize(o.MaxBody)*3/2 + maxDecoder; o.Memory < need {
 		v.Add(path+".memory", o.Memory, "at least "+need.String()+", or a body of max_body can never be taken")
 	}
 }
