@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -120,14 +121,20 @@ func regressions(old, now map[int32]Bounds) []Regression {
 	return out
 }
 
-// saveBounds notes the log's bounds for the next loadBounds.
+// saveBounds notes the log's bounds for the next loadBounds, if they changed.
 func (q *Queue) saveBounds(ctx context.Context) error {
 	b, err := q.Bounds(ctx)
 	if err != nil {
 		return err
 	}
+	q.savedMu.Lock()
+	defer q.savedMu.Unlock()
+	if maps.Equal(b, q.saved) {
+		return nil
+	}
 	if err := writeJSON(q.boundsPath(), b); err != nil {
 		return unavailable("note queue bounds", q.dir, err)
 	}
+	q.saved = b
 	return nil
 }

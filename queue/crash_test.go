@@ -109,7 +109,7 @@ func TestKill(t *testing.T) {
 		{"", 500},
 		{"queue.append=kill:300", 0},
 		{"queue.append.after=kill:777", 0},
-		{"", 2500},
+		{"", 1500},
 	} {
 		round := fmt.Sprint(i)
 		for key := range killChild(t, dir, round, r.failpoints, r.after) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,12 +14,28 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// fill appends n records of about 10 KiB to the partition of a client and
+// noise returns 12 KiB that do not compress.
+func noise(seed uint64) string {
+	b := make([]byte, 0, 12<<10)
+	for x := seed*2 + 1; len(b) < 12<<10; {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b = binary.LittleEndian.AppendUint64(b, x)
+	}
+	return string(b)
+}
+
+// fill appends n records of 12 KiB to the partition of a client and
 // returns the partition.
 func fill(t testing.TB, q *Queue, from, n int) int32 {
 	t.Helper()
-	for i := range n {
-		mustAppend(t, q, record("fill", int64(from+i), crashText("fill", 299)))
+	for i := 0; i < n; {
+		var recs []*millrace.Record
+		for ; i < n && len(recs) < 10; i++ {
+			recs = append(recs, record("fill", int64(from+i), noise(uint64(from+i))))
+		}
+		mustAppend(t, q, recs...)
 	}
 	return clientPartition("fill", q.Partitions())
 }
@@ -44,9 +61,10 @@ func smallSegments() Options {
 func TestCutTail(t *testing.T) {
 	f := func(t *testing.T, cut func(segs []segment) []segment, clean bool) {
 		t.Helper()
+		const n = 600 // two segments
 		dir := t.TempDir()
 		q := openQueue(t, smallSegments(), dir)
-		p := fill(t, q, 0, 1000)
+		p := fill(t, q, 0, n)
 		if segs := segmentsOf(t, q, p); len(segs) < 2 {
 			t.Fatalf("only %d segments", len(segs))
 		}
@@ -67,13 +85,13 @@ func TestCutTail(t *testing.T) {
 
 		q = openQueue(t, smallSegments(), dir)
 		b := bounds(t, q)[p]
-		if b.Low != 0 || b.High >= 1000 || b.High < 500 {
+		if b.Low != 0 || b.High >= n || b.High < n/2 {
 			t.Fatalf("bounds %+v", b)
 		}
-		if r := q.Regressions(); len(r) != 1 || r[0] != (Regression{p, b.TopicID, b.High, 1000}) {
+		if r := q.Regressions(); len(r) != 1 || r[0] != (Regression{p, b.TopicID, b.High, n}) {
 			t.Errorf("regressions %+v", r)
 		}
-		fill(t, q, 1000, 10)
+		fill(t, q, n, 10)
 		got := readAll(t, q, map[int32]int64{p: 0})
 		seqs := map[int64]bool{}
 		for i, r := range got {
@@ -86,7 +104,7 @@ func TestCutTail(t *testing.T) {
 			seqs[r.Record.Seq] = true
 		}
 		for i := range 10 {
-			if !seqs[int64(1000+i)] {
+			if !seqs[int64(n+i)] {
 				t.Errorf("record appended after the damage is missing: %d", i)
 			}
 		}
@@ -119,7 +137,10 @@ func TestCutTail(t *testing.T) {
 func TestFlippedBit(t *testing.T) {
 	dir := t.TempDir()
 	q := openQueue(t, testOptions(), dir)
-	p := fill(t, q, 0, 20)
+	var p int32
+	for i := range 20 {
+		p = fill(t, q, i, 1) // a batch each
+	}
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +328,7 @@ func TestSnapshotFormat(t *testing.T) {
 func TestPrepareWritesSnapshot(t *testing.T) {
 	dir := t.TempDir()
 	q := openQueue(t, smallSegments(), dir)
-	p := fill(t, q, 0, 1000)
+	p := fill(t, q, 0, 400)
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}

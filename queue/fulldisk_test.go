@@ -32,7 +32,7 @@ func fullDiskChild(dir string) error {
 	}
 	seq := int64(0)
 	add := func() error {
-		err := q.Append(context.Background(), []*millrace.Record{record("c", seq, crashText("c", 299))})
+		err := q.Append(context.Background(), []*millrace.Record{record("c", seq, noise(uint64(seq)))})
 		if err == nil {
 			fmt.Println("acked", seq)
 		}

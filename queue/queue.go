@@ -46,6 +46,8 @@ type Queue struct {
 	maxBytes     int64   // size cap
 	segmentBytes int64
 	regressions  []Regression
+	savedMu      sync.Mutex
+	saved        map[int32]Bounds // what bounds.json holds, as far as written by us
 
 	space  space
 	health health

@@ -240,3 +240,65 @@ func TestReadOnlyDirectory(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 }
+
+// TestPollMemory: what compresses best must not grow beyond the documented
+// size when it is read.
+func TestPollMemory(t *testing.T) {
+	q := openQueue(t, testOptions(), t.TempDir())
+	for range 10 {
+		var recs []*millrace.Record
+		for range 10 {
+			recs = append(recs, &millrace.Record{Frames: []uint32{MaxPayload}, Payload: make([]byte, MaxPayload)})
+		}
+		mustAppend(t, q, recs...)
+	}
+	c, err := q.Consumer(lows(t, q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for n := 0; n < 100; {
+		recs, err := c.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, p := range recs {
+			size += len(p.Value)
+		}
+		if size > 34<<20 {
+			t.Fatalf("one poll returned %d bytes", size)
+		}
+		n += len(recs)
+	}
+}
+
+// TestConsumerClose ends a Poll that waits.
+func TestConsumerClose(t *testing.T) {
+	q := openQueue(t, testOptions(), t.TempDir())
+	c, err := q.Consumer(map[int32]int64{0: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go c.Close()
+	if _, err := c.Poll(t.Context()); millrace.ErrorCode(err) != millrace.ErrUnavailable {
+		t.Errorf("poll: %v", err)
+	}
+}
+
+// TestAppendWaitsForRoom: the buffer bounds what is under way, and an append
+// that gets no room says so.
+func TestAppendWaitsForRoom(t *testing.T) {
+	q := openQueue(t, testOptions(), t.TempDir())
+	if err := q.room.Acquire(t.Context(), int64(q.opts.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err := q.Append(ctx, []*millrace.Record{record("c", 1, "x")})
+	if millrace.ErrorCode(err) != millrace.ErrThrottled {
+		t.Errorf("append without room: %v", err)
+	}
+	q.room.Release(int64(q.opts.Buffer))
+	mustAppend(t, q, record("c", 1, "x"))
+}

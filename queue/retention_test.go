@@ -49,14 +49,14 @@ func diskBytes(t *testing.T, dir string) (n int64) {
 func TestReleaseByTime(t *testing.T) {
 	dir := t.TempDir()
 	q := openQueue(t, smallSegments(), dir)
-	p := fill(t, q, 0, 2500)
+	p := fill(t, q, 0, 1300)
 	segs := segmentsOf(t, q, p)
 	if len(segs) < 4 {
 		t.Fatalf("only %d segments", len(segs))
 	}
 	low := func() int64 { return bounds(t, q)[p].Low }
 
-	release(t, q, map[int32]int64{p: 2500})
+	release(t, q, map[int32]int64{p: 1300})
 	if low() != 0 {
 		t.Errorf("low is %d although nothing is old", low())
 	}
@@ -76,7 +76,7 @@ func TestReleaseByTime(t *testing.T) {
 	}
 	// All are old and folded: the newest stays.
 	age(t, q, p, 1<<60, 73*time.Hour)
-	release(t, q, map[int32]int64{p: 2500})
+	release(t, q, map[int32]int64{p: 1300})
 	last := segs[len(segs)-1]
 	if low() != last.base {
 		t.Errorf("low is %d, want %d", low(), last.base)
@@ -85,7 +85,7 @@ func TestReleaseByTime(t *testing.T) {
 		t.Errorf("size %d, %v, want %d", n, err, last.size)
 	}
 	// Appends go on, are synced, and all of it outlives a restart.
-	fill(t, q, 2500, 600)
+	fill(t, q, 1300, 400)
 	want := bounds(t, q)
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestReleaseBySize(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 10000; n++ {
-		err = q.Append(t.Context(), []*millrace.Record{record("fill", int64(n), crashText("fill", 299))})
+		err = q.Append(t.Context(), []*millrace.Record{record("fill", int64(n), noise(uint64(n)))})
 	}
 	if millrace.ErrorCode(err) != millrace.ErrThrottled || millrace.ErrorHint(err) == "" {
 		t.Fatalf("append %d: %v", n, err)
@@ -165,9 +165,9 @@ func TestChooseRelease(t *testing.T) {
 func TestNewestSegmentSurvivesKill(t *testing.T) {
 	dir := t.TempDir()
 	q := openQueue(t, smallSegments(), dir)
-	p := fill(t, q, 0, 1000)
+	p := fill(t, q, 0, 500)
 	age(t, q, p, 1<<60, 1000*time.Hour)
-	release(t, q, map[int32]int64{p: 1000})
+	release(t, q, map[int32]int64{p: 500})
 	want := bounds(t, q)
 	// A copy of the files as they are now is what a kill would leave.
 	copied := t.TempDir()
