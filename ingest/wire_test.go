@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"runtime/metrics"
+	rtmetrics "runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,9 +44,9 @@ func until(t *testing.T, reached func() bool) {
 // peakHeap returns the most memory in use above that at the start, seen while
 // do runs.
 func peakHeap(do func()) uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	sample := []rtmetrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	inUse := func() uint64 {
-		metrics.Read(sample)
+		rtmetrics.Read(sample)
 		return sample[0].Value.Uint64()
 	}
 	runtime.GC()
