@@ -133,16 +133,24 @@ func (r *rollup) add(b *millrace.CellBatch, arrived int64) {
 			}
 			c.states[spec.Name].add(&b.States[j], i)
 		}
-		touch(r.hours, millrace.Hour.Floor(t), arrived)
-		touch(r.days, millrace.Day.Floor(t), arrived)
+		r.touch(t, arrived)
 	}
 }
 
-func touch(periods map[int64]*period, start, arrived int64) {
+// touch notes that something arrived for the hour and the day of a minute.
+func (r *rollup) touch(minute, arrived int64) {
+	day := touched(r.days, millrace.Day.Floor(minute), arrived)
+	hour := touched(r.hours, millrace.Hour.Floor(minute), arrived)
+	// An hour that is new to a sealed day comes too late to be kept itself.
+	hour.sealed = hour.sealed || day.sealed
+}
+
+func touched(periods map[int64]*period, start, arrived int64) *period {
 	p := periods[start]
 	if p == nil {
 		p = &period{arrived: arrived}
 		periods[start] = p
 	}
 	p.arrived = max(p.arrived, arrived)
+	return p
 }
