@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -263,7 +265,7 @@ func TestTopicCreatedAgain(t *testing.T) {
 	// for the next record of the old topic.
 	fill(t, q, 100, 8)
 	recs, err := c.Poll(t.Context())
-	oe, ok := err.(*OffsetError)
+	oe, ok := errors.AsType[*OffsetError](err)
 	if !ok || len(recs) != 0 {
 		t.Fatalf("polled %v, %v", recs, err)
 	}
@@ -342,5 +344,65 @@ func TestPrepareWritesSnapshot(t *testing.T) {
 	var s snapshotFile
 	if found, err := readJSON(path, &s); !found || err != nil || len(s.Segments) != len(segmentsOf(t, q, p)) {
 		t.Errorf("snapshot %+v, %v, %v", s, found, err)
+	}
+}
+
+// TestDamageWhileRunning: a batch that cannot be read any more is an error
+// once, and the reader can go on after it.
+func TestDamageWhileRunning(t *testing.T) {
+	q := openQueue(t, testOptions(), t.TempDir())
+	var p int32
+	for i := range 10 {
+		p = fill(t, q, i, 1) // a batch each, of equal size
+	}
+	path := filepath.Join(q.partitionDirs()[p], segmentName(0))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("damage"), st.Size()/10*4+500); err != nil {
+		t.Fatal(err)
+	}
+	c, err := q.Consumer(map[int32]int64{p: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	read := func() (seqs []int64, oe *OffsetError) {
+		t.Helper()
+		for c.Next()[p] < 10 {
+			recs, err := c.Poll(t.Context())
+			for _, r := range recs {
+				seqs = append(seqs, r.Record.Seq)
+			}
+			if errors.As(err, &oe) {
+				return seqs, oe
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return seqs, nil
+	}
+	seqs, oe := read()
+	if len(seqs) != 4 || oe == nil || oe.Asked != 4 || oe.Low != 0 || oe.High != 10 ||
+		millrace.ErrorCode(oe) != millrace.ErrCorrupt {
+		t.Fatalf("read %v, %v", seqs, oe)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if recs, err := c.Poll(ctx); len(recs) != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("polled %d after the error, %v", len(recs), err)
+	}
+	if err := c.Seek(map[int32]int64{p: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if seqs, oe := read(); len(seqs) != 5 || seqs[0] != 5 || oe != nil {
+		t.Errorf("after it: read %v, %v", seqs, oe)
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ const (
 )
 
 // startEmbedded locks the directory, repairs it and starts the broker.
-func (q *Queue) startEmbedded() (err error) {
+func (q *Queue) startEmbedded(ctx context.Context) (err error) {
 	if err := os.MkdirAll(q.dir, 0o700); err != nil {
 		return unavailable("open queue", q.dir, err)
 	}
@@ -57,7 +58,9 @@ func (q *Queue) startEmbedded() (err error) {
 		kfake.DataDir(broker),
 		kfake.WithLogger(brokerLog{q.log}),
 		kfake.BrokerConfigs(map[string]string{"log.segment.bytes": strconv.FormatInt(q.segmentBytes, 10)}),
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, q.opts.Listen) }),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(ctx, network, q.opts.Listen)
+		}),
 	}
 	if q.cluster, err = kfake.NewCluster(opts...); err != nil {
 		return startError(q.opts.Listen, q.dir, err)

@@ -76,7 +76,7 @@ func Open(ctx context.Context, opts Options, dir string, log *slog.Logger, now f
 
 func (q *Queue) open(ctx context.Context) (err error) {
 	if len(q.opts.Broker) == 0 {
-		if err := q.startEmbedded(); err != nil {
+		if err := q.startEmbedded(ctx); err != nil {
 			return err
 		}
 	}
