@@ -68,8 +68,8 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 	} else {
 		i++
 	}
-	close := requestEnd(line, i+1, open == 0)
-	if close < 0 {
+	quote := requestEnd(line, i+1, open == 0)
+	if quote < 0 {
 		return false
 	}
 	if open == 0 {
@@ -86,8 +86,8 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 		text := line[open+1 : end-1]
 		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrTimeOriginal, Value: millrace.StringValue(borrow(text))})
 	}
-	accessRequest(e, line[i+1:close])
-	d.distinct = accessTail(e, line[close+1:], open == 0)
+	accessRequest(e, line[i+1:quote])
+	d.distinct = accessTail(e, line[quote+1:], open == 0)
 	return true
 }
 

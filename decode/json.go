@@ -30,6 +30,7 @@ import (
 //     well-known fields of ECS, Caddy and the like are read from them:
 //     {"http":{"response":{"status_code":200}}} gives a status. In an access log
 //     an object named url or user_agent gives way to the text found in it.
+//   - JSON or an access line within "log", as Docker wraps it, is decoded too.
 //   - A stack trace (stack_trace, error.stack, exc_info, …) stays in attrs and
 //     sets MultiLine, so that the pipeline parses it.
 //   - Numbers keep their literal: 1.10 stays 1.10; integers above 64 bits are
@@ -64,11 +65,33 @@ func (d *Decoder) parseJSON(e *millrace.Event, line []byte) bool {
 		d.undo(e)
 		return false
 	}
+	if d.js.rank[slotMessage] > 0 && d.js.key[slotMessage] == "log" {
+		d.wrapped(e)
+	}
 	d.finishAccess(e)
 	if e.Message == "" {
 		e.Message = borrow(line)
 	}
 	return true
+}
+
+// wrapped decodes the line that Docker's json-file driver and Fluent Bit wrap
+// as log: JSON or an access line. Its fields win over the wrapper's.
+func (d *Decoder) wrapped(e *millrace.Event) {
+	msg := unborrow(e.Message)
+	if msg[0] != '{' {
+		d.parseAccess(e, msg)
+		d.distinct = false
+		return
+	}
+	if _, ok := checkJSON(msg); ok {
+		d.js.rank = [slotCount]uint8{}
+		e.Message = ""
+		d.members(e, msg)
+		if e.Message == "" {
+			e.Message = borrow(msg)
+		}
+	}
 }
 
 // members reads the object that b is.

@@ -89,7 +89,7 @@ func describeEvent(e *millrace.Event, body string) string {
 	s := e.Kind.String()
 	f := func(name, v, unless string) {
 		if v != unless {
-			s += " " + name + "=" + strings.ReplaceAll(v, "\n", "␤")
+			s += " " + name + "=" + strings.NewReplacer("\n", "␤", "\x00", "␀").Replace(v)
 		}
 	}
 	if e.HasTime {

@@ -57,10 +57,25 @@ var zoneNames = []struct {
 	name  string
 	hours int
 }{
-	{"UTC", 0}, {"GMT", 0}, {"WET", 0}, {"WEST", 1}, {"CET", 1}, {"CEST", 2},
-	{"EET", 2}, {"EEST", 3}, {"MSK", 3}, {"JST", 9}, {"KST", 9},
-	{"EST", -5}, {"EDT", -4}, {"CST", -6}, {"CDT", -5},
-	{"MST", -7}, {"MDT", -6}, {"PST", -8}, {"PDT", -7},
+	{"UTC", 0},
+	{"GMT", 0},
+	{"WET", 0},
+	{"WEST", 1},
+	{"CET", 1},
+	{"CEST", 2},
+	{"EET", 2},
+	{"EEST", 3},
+	{"MSK", 3},
+	{"JST", 9},
+	{"KST", 9},
+	{"EST", -5},
+	{"EDT", -4},
+	{"CST", -6},
+	{"CDT", -5},
+	{"MST", -7},
+	{"MDT", -6},
+	{"PST", -8},
+	{"PDT", -7},
 }
 
 // scanZone parses the zone at i, if there is one, and returns where it ends.
