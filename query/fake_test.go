@@ -16,8 +16,11 @@ import (
 var schema = millrace.RollupSchema{
 	Name: "traffic", Dimensions: []string{"service", "url", "status"},
 	Sets: []millrace.DimensionSet{
-		{Dims: nil, Granularities: all}, {Dims: []int{0}, Granularities: all}, {Dims: []int{2}, Granularities: all},
-		{Dims: []int{0, 2}, Granularities: all}, {Dims: []int{1}, Granularities: []millrace.Granularity{millrace.Hour, millrace.Day}},
+		{Dims: nil, Granularities: all},
+		{Dims: []int{0}, Granularities: all},
+		{Dims: []int{2}, Granularities: all},
+		{Dims: []int{0, 2}, Granularities: all},
+		{Dims: []int{1}, Granularities: []millrace.Granularity{millrace.Hour, millrace.Day}},
 	},
 	Metrics: []millrace.Metric{
 		{Name: "pv", Func: millrace.FuncCount},

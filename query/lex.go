@@ -134,17 +134,14 @@ func (l *lexer) field() (token, bool) {
 		return token{}, false
 	}
 	t := token{kind: tokField, pos: l.pos, text: rest[:n]}
-	op := 1
-	switch {
-	case rest[n] == ':':
-		t.op, op = comparison(rest[n+1:])
-		op++
-	case rest[n] == '<' || rest[n] == '>':
-		t.op, op = comparison(rest[n:])
-	default:
+	if rest[n] == ':' {
+		n++
+	} else if rest[n] != '<' && rest[n] != '>' {
 		return token{}, false
 	}
-	l.pos += n + op
+	op, length := comparison(rest[n:])
+	t.op = op
+	l.pos += n + length
 	return t, true
 }
 

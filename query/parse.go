@@ -82,7 +82,7 @@ func (p *parser) next() *SyntaxError {
 	return err
 }
 
-// enter guards recursion and counts terms.
+// enter guards recursion; its callers leave by lowering depth.
 func (p *parser) enter(pos int) *SyntaxError {
 	if p.depth++; p.depth > MaxQueryDepth {
 		return p.lex.errorf(pos, "more than %d levels of grouping", MaxQueryDepth)

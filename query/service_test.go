@@ -53,8 +53,14 @@ func TestSQLLimits(t *testing.T) {
 
 func TestJSONTable(t *testing.T) {
 	b, err := json.Marshal(JSON(&millrace.Table{Columns: names("a"), Rows: [][]any{
-		{nil}, {true}, {math.NaN()}, {math.Inf(-1)}, {1.5}, {json.Number("170141183460469231731687303715884105727")},
-		{time.Date(2026, 5, 1, 12, 0, 0, 5e8, time.FixedZone("", 3600))}, {[]any{math.NaN(), map[string]any{"b": 1, "a": []byte("x")}}},
+		{nil},
+		{true},
+		{math.NaN()},
+		{math.Inf(-1)},
+		{1.5},
+		{json.Number("170141183460469231731687303715884105727")},
+		{time.Date(2026, 5, 1, 12, 0, 0, 5e8, time.FixedZone("", 3600))},
+		{[]any{math.NaN(), map[string]any{"b": 1, "a": []byte("x")}}},
 	}}))
 	must(t, err)
 	want := `{"columns":["a"],"rows":[[null],[true],["NaN"],["-Inf"],[1.5],[170141183460469231731687303715884105727],["2026-05-01T11:00:00.5Z"],[["NaN",{"a":"x","b":1}]]]}`
@@ -76,8 +82,8 @@ func logService(t *testing.T) *Service {
 		rows.Append(&millrace.Record{Arrived: e.Time}, &e)
 	}
 	minute := at("12:00:00").Unix()
-	entry := func(sink millrace.Sink, min int64, o millrace.Outcome, reason string, events, weight int64) millrace.LedgerEntry {
-		return millrace.LedgerEntry{Sink: sink, Project: "p", Source: "s", Minute: min, Outcome: o, Reason: reason, Events: events, Weight: weight, Example: "ex " + reason}
+	entry := func(sink millrace.Sink, at int64, o millrace.Outcome, reason string, events, weight int64) millrace.LedgerEntry {
+		return millrace.LedgerEntry{Sink: sink, Project: "p", Source: "s", Minute: at, Outcome: o, Reason: reason, Events: events, Weight: weight, Example: "ex " + reason}
 	}
 	must(t, st.WriteEvents(t.Context(), rows, &millrace.Commit{
 		Sink: millrace.SinkEvents,
@@ -214,7 +220,8 @@ func TestGapsAndSetAside(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	st := PipelineStatus{Sinks: []SinkStatus{
-		{Sink: millrace.SinkEvents, Records: 2, Seconds: 1}, {Sink: millrace.SinkEvents, Partition: 1, Records: 3, Seconds: 4},
+		{Sink: millrace.SinkEvents, Records: 2, Seconds: 1},
+		{Sink: millrace.SinkEvents, Partition: 1, Records: 3, Seconds: 4},
 		{Sink: millrace.SinkRollup, Records: 100, Seconds: 50},
 	}}
 	if n, sec := st.Lag(millrace.SinkEvents); n != 5 || sec != 4 {

@@ -25,6 +25,7 @@ func with(list []param, more ...param) []param { return append(append([]param{},
 func object(props map[string]any) map[string]any {
 	return map[string]any{"type": "object", "properties": props}
 }
+
 func arrayOf(items map[string]any) map[string]any {
 	return map[string]any{"type": "array", "items": items}
 }

@@ -150,9 +150,14 @@ func (s *Server) fillPositions(p *panel) {
 		return
 	}
 	p.Table = &table{Head: []header{
-		{Label: "Sink"}, {Label: "Partition", Numeric: true}, {Label: "Position", Numeric: true},
-		{Label: "End of queue", Numeric: true}, {Label: "Behind", Numeric: true}, {Label: "Age", Numeric: true},
-		{Label: "Events/s", Numeric: true}, {Label: "Last flush", Numeric: true},
+		{Label: "Sink"},
+		{Label: "Partition", Numeric: true},
+		{Label: "Position", Numeric: true},
+		{Label: "End of queue", Numeric: true},
+		{Label: "Behind", Numeric: true},
+		{Label: "Age", Numeric: true},
+		{Label: "Events/s", Numeric: true},
+		{Label: "Last flush", Numeric: true},
 	}}
 	ends := map[int32]query.PartitionStatus{}
 	for _, q := range st.Partitions {
@@ -166,7 +171,8 @@ func (s *Server) fillPositions(p *panel) {
 		}
 		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{
 			name, number(int64(k.Partition)), number(k.Offset), number(ends[k.Partition].End), number(k.Records),
-			{Text: formatAge(age), Bad: age >= lagBad}, text(formatShort(k.Rate.Events)),
+			{Text: formatAge(age), Bad: age >= lagBad},
+			text(formatShort(k.Rate.Events)),
 			{HTML: stamp(k.LastFlush, "ago"), Title: "took " + formatSeconds(k.FlushTime)},
 		}})
 	}
@@ -181,9 +187,15 @@ func (s *Server) fillLedger(v *view, p, reasons *panel) *query.Ledger {
 		return nil
 	}
 	p.Table = &table{Head: []header{
-		{Label: "Source"}, {Label: "Sink"}, {Label: "Received", Numeric: true}, {Label: "Stored", Numeric: true},
-		{Label: "Sampled", Numeric: true}, {Label: "Filtered", Numeric: true}, {Label: "Duplicate", Numeric: true},
-		{Label: "Rejected", Numeric: true}, {Label: "Refused", Numeric: true, About: "At the door, before the queue; not part of received"},
+		{Label: "Source"},
+		{Label: "Sink"},
+		{Label: "Received", Numeric: true},
+		{Label: "Stored", Numeric: true},
+		{Label: "Sampled", Numeric: true},
+		{Label: "Filtered", Numeric: true},
+		{Label: "Duplicate", Numeric: true},
+		{Label: "Rejected", Numeric: true},
+		{Label: "Refused", Numeric: true, About: "At the door, before the queue; not part of received"},
 		{Label: "Check", Numeric: true, About: "Received less all that became of it"},
 	}}
 	reasons.Table = &table{Head: []header{{Label: "Source"}, {Label: "Outcome"}, {Label: "Reason"}, {Label: "Events", Numeric: true}, {Label: "Example"}}}
@@ -227,7 +239,8 @@ func (s *Server) fillGaps(v *view, p *panel) {
 			to = "?"
 		}
 		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{
-			{HTML: stamp(g.Found, "full")}, text(string(g.Sink)), number(int64(g.Partition)),
+			{HTML: stamp(g.Found, "full")},
+			text(string(g.Sink)), number(int64(g.Partition)),
 			text(strconv.FormatInt(g.From, 10) + "–" + to), text(g.Reason),
 		}})
 	}
@@ -244,7 +257,8 @@ func (s *Server) fillSetAside(v *view, p *panel) {
 	for _, r := range list {
 		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{
 			{HTML: stamp(r.Time, "full"), Sub: fmt.Sprintf("partition %d, offset %d", r.Partition, r.Offset)},
-			text(r.Source), text(r.Stage), text(r.Reason), {Text: r.Example, Code: true, Title: r.Example},
+			text(r.Source), text(r.Stage), text(r.Reason),
+			{Text: r.Example, Code: true, Title: r.Example},
 		}})
 	}
 	p.orNote("None: no stage failed on a record.")

@@ -297,7 +297,9 @@ func (s *Server) fillURLs(v *view, p *panel, where string) {
 		return
 	}
 	p.Table = &table{Head: []header{
-		{Label: "URL"}, {Label: "Views", Numeric: true}, {Label: "Visitors", Numeric: true},
+		{Label: "URL"},
+		{Label: "Views", Numeric: true},
+		{Label: "Visitors", Numeric: true},
 		{Label: "p50", Numeric: true, About: "Request time of half of the requests"},
 		{Label: "p95", Numeric: true, About: "Request time that 95% of the requests did not exceed"},
 	}}
@@ -339,8 +341,11 @@ func (s *Server) fillServices(v *view, p *panel, where string) {
 	}
 	bad := s.errorsByService(v, where)
 	p.Table = &table{Head: []header{
-		{Label: "Service"}, {Label: "Views", Numeric: true}, {Label: "Visitors", Numeric: true},
-		{Label: "Errors", Numeric: true, About: "Share of answers with status 500 and above"}, {Label: "p95", Numeric: true},
+		{Label: "Service"},
+		{Label: "Views", Numeric: true},
+		{Label: "Visitors", Numeric: true},
+		{Label: "Errors", Numeric: true, About: "Share of answers with status 500 and above"},
+		{Label: "p95", Numeric: true},
 	}}
 	top := query.Float(first(res, 1))
 	for _, r := range res.Rows {
@@ -351,7 +356,8 @@ func (s *Server) fillServices(v *view, p *panel, where string) {
 		}
 		p.Table.Rows = append(p.Table.Rows, row{Share: n / top, Cells: []cell{
 			named(name, v.With("service", name)), number(r[1]), number(r[2]),
-			{Text: formatPercent(share), Bad: share >= 0.05}, duration(r[3]),
+			{Text: formatPercent(share), Bad: share >= 0.05},
+			duration(r[3]),
 		}})
 	}
 	p.orNote("No requests in this range.")
