@@ -239,8 +239,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestRawTracesFuzz feeds every prefix of the samples: traces are cut off
-// wherever a limit of a shipper falls.
+// TestRawTracesCutOff feeds prefixes of the samples: traces are cut off wherever
+// a limit of a shipper falls.
 func TestRawTracesCutOff(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testdata.Shared(t, "exceptions/raw-traces"), "*", "*.txt"))
 	if err != nil {
@@ -251,7 +251,7 @@ func TestRawTracesCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range data {
+		for n := 0; n < len(data); n += 11 {
 			if e, ok := exception.Parse(string(data[:n])); ok && !exception.HasTrace(string(data[:n])) {
 				t.Errorf("%s: %d bytes: %s without HasTrace", file, n, e.Type)
 			}

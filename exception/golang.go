@@ -114,6 +114,9 @@ func goFrame(name, where string) (f millrace.Frame) {
 // zapLocation: "go.uber.org/app/file.go:128", the indented line of a stack as
 // zap prints it.
 func zapLocation(line string) bool {
+	if n := len(line); n < 6 || !isDigit(line[n-1]) {
+		return false
+	}
 	i := strings.LastIndex(line, ".go:")
 	if i < 1 {
 		return false

@@ -121,15 +121,14 @@ func checkLog(t *testing.T, file string) (traces int) {
 			t.Errorf("%s: Joiner gives %d events, Frame as %s %d, or others", name, len(a), format, len(b))
 		}
 	}
+	next := 0
 	for _, l := range traceLine.FindAllIndex(data, -1) {
-		in := 0
-		for _, e := range events {
-			if e.start <= l[0] && l[1] <= e.end {
-				in++
-			}
+		for next < len(events) && events[next].end < l[1] {
+			next++
 		}
-		if in != 1 {
-			t.Errorf("%s: %q is in %d events", name, data[l[0]:l[1]], in)
+		// Events do not overlap, so the line is in this one or in none.
+		if next == len(events) || events[next].start > l[0] {
+			t.Errorf("%s: %q is in no event", name, data[l[0]:l[1]])
 		}
 	}
 	for _, ev := range events {
