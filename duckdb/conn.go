@@ -117,6 +117,7 @@ func bind(s mapping.PreparedStatement, i mapping.IdxT, arg any) error {
 	case float64:
 		st = mapping.BindDouble(s, i, v)
 	case string:
+		v = validText(v) // else DuckDB refuses the whole statement
 		st = mapping.BindVarcharLength(s, i, v, mapping.IdxT(len(v)))
 	case []byte:
 		st = mapping.BindBlob(s, i, v)

@@ -265,7 +265,3 @@ func (db *DB) snapshot(ctx context.Context, op string, fn func(*conn) error) err
 		return fn(c)
 	})
 }
-
-// sqlConcurrency is how many statements of users run at once: they share the
-// memory that the writer needs too.
-const sqlConcurrency = 2

@@ -33,11 +33,7 @@ func errClass(err error) string {
 // fatal reports whether only a new instance helps: DuckDB refuses everything
 // after such an error.
 func fatal(err error) bool {
-	switch errClass(err) {
-	case "FATAL", "INTERNAL":
-		return true
-	}
-	return err != nil && strings.Contains(err.Error(), "database has been invalidated")
+	return errClass(err) == "FATAL" || err != nil && strings.Contains(err.Error(), "database has been invalidated")
 }
 
 // wrap gives an error of DuckDB its code, and a hint where one helps.
@@ -46,7 +42,7 @@ func wrap(ctx context.Context, op string, err error) error {
 		return nil
 	}
 	if _, ok := errors.AsType[*millrace.Error](err); ok {
-		return &millrace.Error{Code: millrace.ErrorCode(err), Op: op, Message: millrace.ErrorMessage(err), Err: err}
+		return err // it says what it is about
 	}
 	e := &millrace.Error{Code: millrace.ErrInternal, Op: op, Message: "the store failed", Err: err}
 	message := err.Error()

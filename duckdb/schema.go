@@ -58,6 +58,10 @@ var coreTables = []string{
 		FROM ledger_rows GROUP BY ALL`,
 	eventsView(nil),
 	exceptionsView,
+	// now() is a TIMESTAMP WITH TIME ZONE, which cannot be compared with time. As
+	// a plain UTC timestamp it can, and prunes days and row groups.
+	"CREATE MACRO now() AS (transaction_timestamp() AT TIME ZONE 'UTC')",
+	"CREATE MACRO get_current_timestamp() AS (transaction_timestamp() AT TIME ZONE 'UTC')", // CURRENT_TIMESTAMP
 }
 
 // migrate brings the schema up to date in one transaction per version.

@@ -1,0 +1,86 @@
+package duckdb
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"runtime/metrics"
+	"strconv"
+	"time"
+)
+
+// memoryEvery is how often the watch looks while a statement runs. A statement
+// fills memory at a few GB/s at most, so that it is stopped within some tens of
+// MB of the limit.
+const memoryEvery = 10 * time.Millisecond
+
+// watchMemory cancels ctx if users' statements get so large that the writer
+// could be left without memory, until the returned function is called. DuckDB
+// has no limit per statement, and its limit for all does not see lists and
+// some strings being built; hence two measures: what DuckDB accounts to
+// anything but tables, of which three quarters may be used, and the memory of
+// the process outside of Go, which may grow to twice DuckDB's limit.
+func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	c, err := connect(db.inst.db)
+	if err != nil {
+		return func() {} // the statement will fail on its own
+	}
+	// An allocator gives memory back late: what is there already does not count.
+	native := max(2*int64(db.opt.Memory), nativeMemory()+int64(db.opt.Memory)/2)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer c.close()
+		tick := time.NewTicker(memoryEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-ctx.Done():
+				<-quit
+				return
+			case <-tick.C:
+			}
+			if nativeMemory() > native || accounted(c) > int64(db.opt.Memory)/4*3 {
+				cancel(errSQLMemory)
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+// accounted is the memory DuckDB has given to anything but table data, which it
+// can drop at any time.
+func accounted(c *conn) int64 {
+	r, err := c.query(context.Background(),
+		"SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() WHERE tag NOT IN ('BASE_TABLE', 'METADATA', 'EXTERNAL_FILE_CACHE')")
+	if err != nil {
+		return 0
+	}
+	defer r.close()
+	if !r.next() {
+		return 0
+	}
+	return r.int64(0)
+}
+
+// nativeMemory is the resident memory of the process outside of Go's heap, 0
+// where the system does not tell.
+func nativeMemory() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 3 {
+		return 0
+	}
+	resident, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return resident*int64(os.Getpagesize()) - int64(s[0].Value.Uint64()-s[1].Value.Uint64())
+}
