@@ -74,8 +74,12 @@ func (h *textHeader) word(b []byte) bool {
 // phpLevel reads the words behind "PHP".
 func (h *textHeader) phpLevel(b []byte) bool {
 	for _, l := range [...][2]string{
-		{" Fatal error:", "fatal"}, {" Parse error:", "fatal"}, {" Recoverable fatal error:", "error"},
-		{" Warning:", "warning"}, {" Notice:", "notice"}, {" Deprecated:", "warning"},
+		{" Fatal error:", "fatal"},
+		{" Parse error:", "fatal"},
+		{" Recoverable fatal error:", "error"},
+		{" Warning:", "warning"},
+		{" Notice:", "notice"},
+		{" Deprecated:", "warning"},
 	} {
 		if hasPrefix(b, l[0]) && h.e.Level == "" {
 			h.e.Level = l[1]

@@ -131,7 +131,7 @@ func location(line []byte) bool {
 		return true
 	}
 	colon := bytes.LastIndexByte(where, ':')
-	return colon > 0 && allDigits(where[colon+1:]) && bytes.IndexAny(where[:colon], "/:<") >= 0
+	return colon > 0 && allDigits(where[colon+1:]) && bytes.ContainsAny(where[:colon], "/:<")
 }
 
 // sourceLocation: Node prints "/app/index.js:10" above the line that threw.
