@@ -28,6 +28,7 @@ func printTable(w io.Writer, columns []string, rows [][]string, numeric []bool) 
 	}
 	out := bufio.NewWriter(w)
 	line := func(cells []string) {
+		text := ""
 		for i, c := range cells {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
 			switch {
@@ -37,11 +38,11 @@ func printTable(w io.Writer, columns []string, rows [][]string, numeric []bool) 
 				c += pad
 			}
 			if i > 0 {
-				c = "  " + c
+				text += "  "
 			}
-			_, _ = out.WriteString(c) // Flush reports errors
+			text += c
 		}
-		_ = out.WriteByte('\n')
+		_, _ = out.WriteString(strings.TrimRight(text, " ") + "\n") // Flush reports errors
 	}
 	line(columns)
 	rule := make([]string, len(columns))
