@@ -15,6 +15,7 @@ type Options struct {
 	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of open cells at which the rollups flush early." example:"192MiB"`
 	DimensionValues int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact." example:"100000"`
 	AllowedLateness millrace.Duration `yaml:"allowed_lateness" default:"30s" doc:"How much later than newer events an event may arrive before its window counts as complete. Later ones are still merged." example:"30s"`
+	Maintenance     millrace.Duration `yaml:"maintenance_interval" default:"10s" doc:"How often the store is asked what is due: compaction, hours and days, retention. Compaction works minute by minute, so more often finds little." example:"10s"`
 	StageDeadline   millrace.Duration `yaml:"stage_deadline" default:"10s" doc:"Time a stage may spend on one record of at most 1 MiB, which takes milliseconds; a record that takes longer is set aside." example:"10s"`
 	StoreDeadline   millrace.Duration `yaml:"store_deadline" default:"2m" doc:"Time one transaction of the store may take before it counts as failed." example:"2m"`
 }
@@ -24,8 +25,8 @@ func DefaultOptions() Options {
 	return Options{
 		FlushRows: 122_880, FlushBytes: 96 << 20, FlushInterval: millrace.Duration(time.Second),
 		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20, DimensionValues: 100_000,
-		AllowedLateness: millrace.Duration(30 * time.Second),
-		StageDeadline:   millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
+		AllowedLateness: millrace.Duration(30 * time.Second), Maintenance: millrace.Duration(10 * time.Second),
+		StageDeadline: millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
 	}
 }
 
@@ -38,6 +39,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	millrace.Range(v, path+".rollup_memory", o.RollupMemory, 1<<20, 64<<30)
 	millrace.Range(v, path+".dimension_values", o.DimensionValues, 1, 10_000_000)
 	millrace.Range(v, path+".allowed_lateness", o.AllowedLateness, 0, millrace.Duration(24*time.Hour))
+	millrace.Range(v, path+".maintenance_interval", o.Maintenance, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Hour))
 	millrace.Range(v, path+".stage_deadline", o.StageDeadline, millrace.Duration(100*time.Millisecond), millrace.Duration(time.Hour))
 	millrace.Range(v, path+".store_deadline", o.StoreDeadline, millrace.Duration(time.Second), millrace.Duration(time.Hour))
 }

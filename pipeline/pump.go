@@ -52,10 +52,10 @@ func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, event
 
 // unreadableAt steps over an offset that the log holds and cannot read; the
 // sinks see the jump and record the gap. Any other error is returned: offsets
-// outside of the log are for reconcile.
+// outside of the log, or in a topic that was created again, are for reconcile.
 func (p *Pipeline) unreadableAt(c *queue.Consumer, err error) error {
 	var at *queue.OffsetError
-	if !errors.As(err, &at) || at.Asked < at.Low || at.Asked >= at.High {
+	if !errors.As(err, &at) || millrace.ErrorCode(at.Err) != millrace.ErrCorrupt {
 		return err
 	}
 	p.deps.Log.Warn("unreadable record skipped", "partition", at.Partition, "offset", at.Asked, "err", at.Err)
@@ -109,12 +109,9 @@ func (p *Pipeline) watch(ctx context.Context) {
 	}
 }
 
-// maintenanceInterval is how often the Store is asked what is due. Compaction
-// works minute by minute, so more often would find nothing.
-const maintenanceInterval = 10 * time.Second
-
+// maintain asks the Store what is due.
 func (p *Pipeline) maintain(ctx context.Context) {
-	tick := time.NewTicker(maintenanceInterval)
+	tick := time.NewTicker(p.opts.Maintenance.Std())
 	defer tick.Stop()
 	for {
 		more, err := p.deps.Store.Maintain(ctx, p.deps.Now())

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,7 @@ func TestKills(t *testing.T) {
 	}
 	k := &killer{
 		t: t, rng: rand.New(rand.NewPCG(1, 2)), dir: t.TempDir(), state: t.TempDir(),
+		addr:  freeAddr(t),
 		input: filepath.Join(t.TempDir(), "access.log"), tally: map[string]int{},
 	}
 	writeThreeDays(t, k.input, lines)
@@ -69,14 +71,25 @@ func writeThreeDays(t *testing.T, path string, n int) {
 	}
 }
 
+// freeAddr returns an address that was free a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
 // killer runs rounds of server and importer over one data directory.
 type killer struct {
-	t            *testing.T
-	rng          *rand.Rand
-	dir, state   string
-	input        string
-	tally        map[string]int
-	importerDone bool
+	t          *testing.T
+	rng        *rand.Rand
+	dir, state string
+	addr       string // fixed: the importer's state belongs to a server's URL
+	input      string
+	tally      map[string]int
 }
 
 // killConfig makes everything that can be killed happen often: small
@@ -92,7 +105,7 @@ store: {checkpoint: 16MiB}
 func (k *killer) round(point string, n int) {
 	t := k.t
 	spec := fmt.Sprintf("%s=kill:%d", point, 1+k.rng.IntN(4))
-	in, err := trySpawn(t, k.dir, killConfig, spec)
+	in, err := trySpawn(t, k.dir, killConfig, spec, "--http", k.addr)
 	if err == nil {
 		imp := k.importer(in.url)
 		limit := time.After(time.Duration(2000+k.rng.IntN(2000)) * time.Millisecond)
@@ -133,7 +146,7 @@ func (k *killer) importer(url string) *exec.Cmd {
 // finish lets the import end and the sinks drain, and stops the server.
 func (k *killer) finish(lines int) {
 	t := k.t
-	in := spawn(t, k.dir, killConfig, "")
+	in := spawn(t, k.dir, killConfig, "", "--http", k.addr)
 	var out bytes.Buffer
 	cmd := exec.Command(os.Args[0], "import", "--server", in.url, "--source", "kills", "--state", k.state, k.input)
 	cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,12 +54,12 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// testConfig is what tests run with: short intervals, and no regard for how full
-// the machine's disk is.
-const testConfig = `
-disk_high: 99
-pipeline: {flush_interval: 100ms, rollup_interval: 200ms}
-`
+// What tests run with: no regard for how full the machine's disk is, and short
+// intervals unless a test sets its own.
+const (
+	testConfig    = "disk_high: 99\n"
+	testIntervals = "pipeline: {flush_interval: 100ms, rollup_interval: 200ms}\n"
+)
 
 // boot starts the real Main in this process on port 0, with data in dir (a new
 // one if empty), and stops it when the test ends.
@@ -93,11 +94,17 @@ func boot(t *testing.T, dir, extra string, args ...string) *instance {
 
 func serveArgs(t *testing.T, dir, extra string, args []string) []string {
 	t.Helper()
+	if !strings.Contains(extra, "pipeline:") {
+		extra += testIntervals
+	}
 	cfg := filepath.Join(t.TempDir(), "millrace.yaml")
 	if err := os.WriteFile(cfg, []byte(testConfig+extra), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return append([]string{"serve", "--config", cfg, "--data", dir, "--http", "127.0.0.1:0"}, args...)
+	if !slices.Contains(args, "--http") {
+		args = append(args, "--http", "127.0.0.1:0")
+	}
+	return append([]string{"serve", "--config", cfg, "--data", dir}, args...)
 }
 
 // spawn starts a server in a process of its own, with failpoints in env.

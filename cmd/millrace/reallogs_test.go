@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,6 +20,10 @@ import (
 // A request may hold anything, quotes included, so the status is what follows
 // its last quote that is followed by a number.
 var accessRE = regexp.MustCompile(`^(?:\S+:\d+ )?(\S+) \S+ .*?\[([^\]]+)\] "(.*?)" (\d{3}) (?:\d+|-)(?: |$)`)
+
+// requestRE reads a request: a method, a target that may hold blanks, and
+// perhaps a protocol.
+var requestRE = regexp.MustCompile(`^[A-Z]+ +(.*?) *(?: HTTP/\S+)?$`)
 
 // counts is an independent count of access lines.
 type counts struct {
@@ -46,11 +49,10 @@ func (c *counts) add(t *testing.T, line string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := m[3]
-	if method, rest, ok := strings.Cut(path, " "); ok && regexp.MustCompile(`^[A-Z]+$`).MatchString(method) {
-		path = regexp.MustCompile(` HTTP/\S+$`).ReplaceAllString(rest, "")
+	path := "" // of a request that is no method and target, such as "-"
+	if r := requestRE.FindStringSubmatch(m[3]); r != nil {
+		path, _, _ = strings.Cut(r[1], "?")
 	}
-	path, _, _ = strings.Cut(path, "?")
 	c.total++
 	c.status[m[4]]++
 	c.path[path]++
@@ -192,17 +194,15 @@ func TestFilebeatAccessLogs(t *testing.T) {
 	in := boot(t, "", "")
 	c, sent := newCounts(), 0
 	for _, file := range files {
+		if filepath.Base(file) == "ssl-request.log" {
+			continue // Apache's ssl_request_log has no status to count by
+		}
 		lines := readLines(t, file)
 		for _, l := range lines {
-			if accessRE.MatchString(l) {
-				c.add(t, l)
-			} else {
-				t.Logf("%s: not an access line to the test: %s", filepath.Base(file), l)
-			}
+			c.add(t, l)
 		}
 		sent += in.post("source=filebeat", strings.Join(lines, "\n")+"\n")
 	}
 	in.drain(sent)
-	t.Log(maps.Collect(maps.All(in.sqlMap("SELECT kind, count(*) FROM events GROUP BY 1"))))
 	in.checkTraffic(c)
 }
