@@ -73,6 +73,7 @@ type textHeader struct {
 	arrived int64
 
 	timed, logger, thread, done bool
+	redis                       bool   // the line began as Redis' do
 	code                        bool   // a bracket held a message code (MySQL): the logger is next
 	bracket                     bool   // the field before was a bracket that ended at p
 	pending                     []byte // a bracket before the level: the thread, if a level comes
@@ -102,6 +103,7 @@ func (h *textHeader) prefix() {
 		n := digits(b)
 		if n <= 7 && len(b) > n+2 && b[n] == ':' && b[n+1] >= 'A' && b[n+1] <= 'Z' && b[n+2] == ' ' {
 			h.setPID(b[:n])
+			h.redis = true
 			h.p = n + 3
 		}
 	case b[1] == ',' && b[2] == ' ' && b[3] == '[' && letterLevel(b[0]):

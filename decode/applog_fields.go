@@ -127,7 +127,7 @@ func (h *textHeader) monolog(tok []byte) bool {
 
 // redisLevel: one of the four characters behind Redis' timestamp.
 func (h *textHeader) redisLevel(tok []byte) bool {
-	if len(tok) != 1 || !h.timed || h.e.Level != "" || !isDigit(h.line[0]) || bytes.IndexByte(h.line[:min(9, len(h.line))], ':') < 0 {
+	if len(tok) != 1 || !h.redis || !h.timed || h.e.Level != "" {
 		return false
 	}
 	switch tok[0] {
