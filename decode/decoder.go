@@ -87,8 +87,10 @@ func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byt
 // format is a log event of its own text.
 func (d *Decoder) auto(ordinal int32, frame []byte) {
 	if bytes.IndexByte(frame, '\n') >= 0 {
-		// Joined lines are an application's, perhaps behind a syslog header.
-		if e := d.b.Add(ordinal); d.parseSyslog(e, frame) {
+		// Joined lines are an application's, perhaps behind a syslog header, or
+		// a JSON object.
+		e := d.b.Add(ordinal)
+		if frame[0] == '{' && d.parseJSON(e, frame) || d.parseSyslog(e, frame) {
 			return
 		}
 		d.b.Drop()

@@ -41,7 +41,7 @@ type Span struct {
 type RefusedLine struct {
 	Span
 	Reason string // one of the Reason constants
-	Detail string // for people: what is wrong and where
+	Detail string // for people: what is wrong and where; only for the first 100
 }
 
 // Framing is the result of Frame. Reuse it: Frame keeps its memory.
@@ -61,6 +61,9 @@ var bom = []byte("\xEF\xBB\xBF")
 // lines separate and are no events. In auto and text, lines that continue the
 // event before them (stack traces) are joined until MaxEvent; a line beyond
 // starts another event. A refused line ends the event before it.
+//
+// A JSON object may go on over several lines, as Elasticsearch writes stack
+// traces; see joinObject.
 //
 // In auto a line that starts with '{' and then '"' or '}' must be JSON, unless
 // it continues an event; any other '{' is text.
@@ -98,6 +101,8 @@ type framer struct {
 	checkUTF8 bool
 	// open tells that the last event may still grow.
 	open bool
+	// failed counts objects that were cut off and did not go on below.
+	failed int
 }
 
 func (s *framer) run() {
@@ -111,13 +116,14 @@ func (s *framer) run() {
 			text = start + i
 			end = text + 1
 		}
-		s.line(Span{start, end, n}, trimCR(s.body[start:text]))
-		start = end
+		start, n = s.line(Span{start, end, n}, trimCR(s.body[start:text]))
 	}
 }
 
-// line handles one line; text is it without its end.
-func (s *framer) line(span Span, text []byte) {
+// line handles one line; text is it without its end. It returns the end and the
+// number of the last line it took, which is this one unless an object goes on.
+func (s *framer) line(span Span, text []byte) (end, n int) {
+	end, n = span.End, span.Line
 	switch {
 	case blank(text):
 		// The joiner sees it, since some traces contain blank lines; whether it
@@ -125,28 +131,48 @@ func (s *framer) line(span Span, text []byte) {
 		if s.f.join {
 			s.res.joiner.Continues(text)
 		}
-		return
+		return end, n
 	case len(text) > int(s.lim.MaxLine):
-		s.refuse(span, ReasonLineTooLong, fmt.Sprintf("%d bytes, the limit is %d", len(text), s.lim.MaxLine))
-		return
+		s.refuse(span, ReasonLineTooLong, s.detail(func() string {
+			return fmt.Sprintf("%d bytes, the limit is %d", len(text), s.lim.MaxLine)
+		}))
+		return end, n
 	case s.checkUTF8 && !utf8.Valid(text):
-		s.refuse(span, ReasonBadUTF8, fmt.Sprintf("column %d: invalid UTF-8", 1+invalidUTF8(text)))
-		return
+		s.refuse(span, ReasonBadUTF8, s.detail(func() string {
+			return fmt.Sprintf("column %d: invalid UTF-8", 1+invalidUTF8(text))
+		}))
+		return end, n
 	}
 	if s.f.join && s.res.joiner.Continues(text) && s.open {
 		last := &s.res.Events[len(s.res.Events)-1]
 		if span.End-last.Start <= int(s.lim.MaxEvent) {
 			last.End = span.End
-			return
+			return end, n
 		}
 	} else if s.f.json == jsonAlways || (s.f.json == jsonLikely && text[0] == '{' && likelyJSON(text)) {
 		if pos, ok := checkJSON(text); !ok {
-			s.refuse(span, ReasonBadJSON, describeJSON(text, pos))
-			return
+			if pos < len(text) || !s.joinObject(&span, &n) {
+				s.refuse(span, ReasonBadJSON, s.detail(func() string { return describeJSON(text, pos) }))
+				return end, n
+			}
+			end = span.End
 		}
 	}
 	s.res.Events = append(s.res.Events, span)
 	s.open = true
+	return end, n
+}
+
+// maxDetails is how many refused lines of a body are described: nobody reads
+// more, and a body of nothing but bad lines should not cost a string for each.
+const maxDetails = 100
+
+// detail returns what f says, or "" after maxDetails refused lines.
+func (s *framer) detail(f func() string) string {
+	if len(s.res.Refused) >= maxDetails {
+		return ""
+	}
+	return f()
 }
 
 func (s *framer) refuse(span Span, reason, detail string) {

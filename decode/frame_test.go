@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace"
@@ -50,6 +51,11 @@ func TestFrame(t *testing.T) {
 	// In auto only what is plainly meant as JSON must be JSON.
 	f("auto", "{\"a\":1\n{ x }\n{1}\n{ \"a\": 1 }\n", "{ x }\n", "{1}\n", "{ \"a\": 1 }\n",
 		"!1 bad_json: column 7: the JSON object ends too early")
+	// An object may go on over several lines, but a cut-off one ends with its line.
+	f("json", "{\"a\": [\n1,\n2\n] }\n{\"b\":1}\n", "{\"a\": [\n1,\n2\n] }\n", "{\"b\":1}\n")
+	f("auto", "{\"a\":\n{\"b\":1}\n}\nx\n", "{\"a\":\n{\"b\":1}\n}\n", "x\n")
+	f("auto", "{\"a\":[1,\nx\n{\"b\":1}", "x\n", "{\"b\":1}", "!1 bad_json: column 9: the JSON object ends too early")
+	f("auto", "{\"a\":\"cut\n{\"b\":1}\n", "{\"b\":1}\n", "!1 bad_json: column 10: the JSON object ends too early")
 	f("auto", "2026-01-02 10:00:00 ERROR x\njava.lang.Error: y\n\tat a.b(C.java:1)\n2026-01-02 10:00:01 INFO z\n",
 		"2026-01-02 10:00:00 ERROR x\njava.lang.Error: y\n\tat a.b(C.java:1)\n", "2026-01-02 10:00:01 INFO z\n")
 	f("line", "x\n\tat a.b(C.java:1)\n", "x\n", "\tat a.b(C.java:1)\n")
@@ -136,4 +142,20 @@ func FuzzFrame(f *testing.F) {
 		}
 		decodeAll(t, format, body)
 	})
+}
+
+// TestFrameHostile: bodies made to search for ends that never come are framed
+// in time.
+func TestFrameHostile(t *testing.T) {
+	for _, line := range []string{`{"a":[`, `{"a":[{},`, `{"a":[{}`, `{"`, "{\"a\":\n", `{"a":[` + "\n1,\n1,"} {
+		body := []byte(strings.Repeat(line+"\n", (1<<20)/len(line)))
+		start := time.Now()
+		var fr Framing
+		if err := Frame("json", body, Limits{}, &fr); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 20*time.Second {
+			t.Errorf("%q took %s", line, d)
+		}
+	}
 }
