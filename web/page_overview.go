@@ -189,13 +189,21 @@ func (x *exceptions) tablePanel(wide string) *panel {
 			break
 		}
 		name := named(e.name, x.v.logs(x.search(e.name)))
-		name.Sub = firstLine(x.last[e.name].Message)
+		name.Sub = headline(x.last[e.name])
 		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{
 			name, {HTML: spark(e.values, "red")}, number(int64(e.count)), {HTML: stamp(e.seen, "ago")},
 		}})
 	}
 	p.orNote("No exceptions in this range.")
 	return p
+}
+
+// headline is what an exception says, else how its row begins.
+func headline(e millrace.StoredEvent) string {
+	if s := attr(e.Attrs, "exception_message"); s != "" {
+		return firstLine(s)
+	}
+	return firstLine(e.Message)
 }
 
 // firstLine returns the first line of a message, at most 160 characters.
@@ -248,7 +256,7 @@ func (s *Server) healthFacts(v *view) []fact {
 	} else {
 		out = append(out, fact{Label: "Complete until", Text: "not known yet", Mood: "flat"})
 	}
-	out = append(out, fact{Label: "Arriving", Text: formatShort(st.Received.Events) + " events/s · " + formatBytes(int64(st.Received.Bytes)) + "/s", Mood: "flat"})
+	out = append(out, fact{Label: "Arriving", Text: flow(st.Received), Mood: "flat"})
 	for _, sink := range []struct {
 		name  millrace.Sink
 		label string
@@ -266,6 +274,15 @@ func (s *Server) healthFacts(v *view) []fact {
 		out = append(out, fact{Label: "Attention", Text: problem, Mood: "bad"})
 	}
 	return out
+}
+
+// flow writes a rate, with the bytes where they are known.
+func flow(r query.Rate) string {
+	s := formatShort(r.Events) + " events/s"
+	if r.Bytes > 0 {
+		s += " · " + formatBytes(int64(r.Bytes)) + "/s"
+	}
+	return s
 }
 
 // ledgerFacts says what arrived in the range and was not stored.

@@ -35,7 +35,7 @@ func (s *Server) pipeline(v *view) any {
 func (s *Server) pipelineFigures(v *view, l *query.Ledger) []figure {
 	var fs []figure
 	if st, ok := s.Query.Status(); ok {
-		fs = append(fs, figure{Label: "Arriving", Value: formatShort(st.Received.Events) + "/s", Was: formatBytes(int64(st.Received.Bytes)) + "/s", Title: "events per second over the last minute"})
+		fs = append(fs, figure{Label: "Arriving", Value: formatShort(st.Received.Events) + "/s", Was: "events, over the last minute"})
 		for _, sink := range []struct {
 			name  millrace.Sink
 			label string

@@ -319,7 +319,7 @@ func (s *Server) fillCodes(v *view, p *panel, where string) {
 		p.failed(err)
 		return
 	}
-	total := 0.0
+	total, top := 0.0, query.Float(first(res, 1))
 	for _, r := range res.Rows {
 		total += query.Float(r[1])
 	}
@@ -328,7 +328,7 @@ func (s *Server) fillCodes(v *view, p *panel, where string) {
 		code, n := r[0].(string), query.Float(r[1])
 		c := named(code, v.logs(strings.TrimSpace("kind:access "+query.Term("status", code)+" "+where)))
 		c.Bad = statusClass(code) == serverErrors
-		p.Table.Rows = append(p.Table.Rows, row{Share: n / total, Bad: c.Bad, Cells: []cell{c, number(r[1]), text(formatPercent(n / total))}})
+		p.Table.Rows = append(p.Table.Rows, row{Share: n / top, Bad: c.Bad, Cells: []cell{c, number(r[1]), text(formatPercent(n / total))}})
 	}
 	p.orNote("No requests in this range.")
 }
@@ -406,7 +406,7 @@ func (s *Server) fillHosts(v *view, p *panel) {
 	}
 	total := sum(counts)
 	for i, name := range names {
-		p.Table.Rows = append(p.Table.Rows, row{Share: counts[i] / total, Cells: []cell{
+		p.Table.Rows = append(p.Table.Rows, row{Share: counts[i] / counts[0], Cells: []cell{
 			named(name, v.logs(strings.TrimSpace("kind:access "+query.Term("host", name)+" "+v.where("service", "url")))),
 			number(int64(counts[i])), text(formatPercent(counts[i] / total)),
 		}})

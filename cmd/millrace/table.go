@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -79,13 +81,24 @@ func cellText(v any) string {
 	case string:
 		return x
 	case json.Number:
-		return x.String()
+		return shortNumber(x.String())
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Sprint(v)
 	}
 	return string(b)
+}
+
+// shortNumber rounds estimates such as 0.07722908849764838 to six decimals;
+// what is exact is rarely longer.
+func shortNumber(s string) string {
+	_, decimals, _ := strings.Cut(s, ".")
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || len(decimals) <= 9 || strings.ContainsAny(s, "eE") || math.Abs(f) < 0.001 {
+		return s
+	}
+	return strconv.FormatFloat(f, 'f', 6, 64)
 }
 
 // numericColumns tells which columns hold nothing but numbers and nulls.

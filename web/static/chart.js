@@ -51,10 +51,16 @@ const charts = (() => {
     return date(from) + " " + clock(from, step < 60) + " – " + (days ? date(to) + " " : "") + clock(to, step < 60);
   }
 
-  // Stacked series are drawn as sums, the largest first.
+  // Lines are drawn in two parts: solid while complete, dashed from the last
+  // complete point on. Stacked series are drawn as sums, the largest first.
   function columns(spec) {
     const cols = spec.series.map((s) => s.values);
-    if (spec.kind !== "stack") return cols;
+    if (spec.kind === "bars") return cols;
+    if (spec.kind === "line") {
+      let n = spec.times.findIndex((t) => spec.complete && t + spec.step > spec.complete);
+      if (n < 0) n = spec.times.length;
+      return cols.flatMap((c) => [c.map((v, i) => i < n ? v : null), c.map((v, i) => i >= n - 1 ? v : null)]);
+    }
     const sums = cols.map((c) => c.slice());
     for (let i = 1; i < sums.length; i++) {
       for (let j = 0; j < sums[i].length; j++) {
@@ -70,7 +76,7 @@ const charts = (() => {
     const bars = spec.kind !== "line";
     const list = drawn(spec);
     const area = spec.kind === "line" && spec.unit === "count";
-    return list.map((s) => {
+    return list.flatMap((s) => {
       const color = css("--" + s.color);
       const o = {label: s.label, stroke: color, width: bars ? 0 : 1.5, points: {show: false}, spanGaps: false};
       if (bars) {
@@ -79,8 +85,9 @@ const charts = (() => {
       } else {
         if (area) o.fill = color + "1c";
         o.points = {show: (u, i, a, b) => b - a < 2, size: 4, fill: color};
+        return [o, {...o, fill: undefined, dash: [3, 3]}];
       }
-      return o;
+      return [o];
     });
   }
 
