@@ -32,6 +32,7 @@ type StageStatus struct {
 	Name    string
 	Records int64
 	Events  int64
+	Bytes   int64 // of payload; decode only
 	Busy    time.Duration
 	Commits int64
 	Failed  int64
@@ -100,6 +101,7 @@ func (s *stats) decoded(u *unit, took time.Duration) {
 	st := s.stage("decode")
 	st.Records++
 	st.Events += int64(len(u.batch.Events))
+	st.Bytes += int64(len(u.rec.Payload))
 	st.Busy += took
 }
 

@@ -36,7 +36,7 @@ type statusReporter struct {
 type sample struct {
 	at     time.Time
 	events map[string]int64 // per stage
-	failed map[string]int64
+	bytes  int64            // decoded
 }
 
 // reach says when a partition's end was first seen, to turn a lag in records
@@ -91,7 +91,7 @@ func (r *statusReporter) refresh() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out.Received = query.Rate{Events: r.rate(st, "decode", now)}
+	out.Received = query.Rate{Events: r.rate(st, "decode", now), Bytes: r.byteRate(st, now)}
 	slices.SortFunc(st.Partitions, func(a, b pipeline.PartitionStatus) int { return int(a.Partition - b.Partition) })
 	for _, p := range st.Partitions {
 		out.Partitions = append(out.Partitions, query.PartitionStatus{
@@ -140,15 +140,23 @@ func (r *statusReporter) problems(st pipeline.Status) []string {
 
 // rate is the events per second of a stage over the samples kept, up to a minute.
 func (r *statusReporter) rate(st pipeline.Status, stage string, now time.Time) float64 {
-	if len(r.samples) == 0 {
-		return 0
+	first := r.first(now)
+	return float64(stageOf(st, stage).Events-first.events[stage]) / now.Sub(first.at).Seconds()
+}
+
+// byteRate is the bytes per second decoded.
+func (r *statusReporter) byteRate(st pipeline.Status, now time.Time) float64 {
+	first := r.first(now)
+	return float64(stageOf(st, "decode").Bytes-first.bytes) / now.Sub(first.at).Seconds()
+}
+
+// first returns the oldest sample that rates count from; before there is one,
+// the start.
+func (r *statusReporter) first(now time.Time) sample {
+	if len(r.samples) > 0 && r.samples[0].at.Before(now) {
+		return r.samples[0]
 	}
-	first := r.samples[0]
-	d := now.Sub(first.at).Seconds()
-	if d <= 0 {
-		return 0
-	}
-	return float64(stageOf(st, stage).Events-first.events[stage]) / d
+	return sample{at: r.started.Add(-time.Second)}
 }
 
 const samplesKept = 60
@@ -157,6 +165,7 @@ func (r *statusReporter) remember(st pipeline.Status, now time.Time) {
 	s := sample{at: now, events: map[string]int64{}}
 	for _, stage := range st.Stages {
 		s.events[stage.Name] = stage.Events
+		s.bytes += stage.Bytes
 	}
 	r.samples = append(r.samples, s)
 	if len(r.samples) > samplesKept {
