@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +33,8 @@ type DB struct {
 	seq     int64 // of the last commit; under writeMu
 
 	rollups rollupState
+	sizes   tableSizes
+	upkeep  upkeep
 
 	sqlSlots chan struct{} // statements of users that may run at once
 }
@@ -55,9 +56,6 @@ func Open(ctx context.Context, opt Options, path string, now func() time.Time, l
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, wrap(ctx, "open database", err)
-	}
-	if strings.ContainsAny(abs, "?%") {
-		return nil, millrace.Errorf(millrace.ErrInvalid, "open database: %s: the path must not contain ? or %%", abs)
 	}
 	if err := os.MkdirAll(filepath.Dir(abs), 0o750); err != nil {
 		return nil, wrap(ctx, "open database", err)

@@ -2,13 +2,10 @@ package duckdb
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 
-	driver "github.com/duckdb/duckdb-go/v2"
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
 
@@ -16,7 +13,6 @@ import (
 // readers' pool.
 type instance struct {
 	db     mapping.Database
-	std    *sql.DB // the same instance through database/sql, where functions are registered
 	writer *conn
 	idle   chan *conn // readers at rest
 	slots  chan struct{}
@@ -27,7 +23,12 @@ type instance struct {
 const maxReaders = 16
 
 func openInstance(ctx context.Context, opt Options, path string) (*instance, error) {
-	config := map[string]string{
+	var c mapping.Config
+	if mapping.CreateConfig(&c) == mapping.StateError {
+		return nil, newDBError("Connection Error: cannot allocate a configuration")
+	}
+	defer mapping.DestroyConfig(&c)
+	for k, v := range map[string]string{
 		// Storage format 1.0 is the default and lacks newer compressions.
 		"storage_compatibility_version": "latest",
 		"threads":                       strconv.Itoa(opt.Threads),
@@ -35,61 +36,25 @@ func openInstance(ctx context.Context, opt Options, path string) (*instance, err
 		"autoload_known_extensions":     "false",
 		"autoinstall_known_extensions":  "false",
 		"allow_community_extensions":    "false",
+	} {
+		if mapping.SetConfig(c, k, v) == mapping.StateError {
+			return nil, fmt.Errorf("set %s=%s: refused", k, v)
+		}
 	}
-	query := url.Values{}
-	for k, v := range config {
-		query.Set(k, v)
+	in := &instance{idle: make(chan *conn, maxReaders), slots: make(chan struct{}, maxReaders)}
+	var msg string
+	if mapping.OpenExt(path, &in.db, c, &msg) == mapping.StateError {
+		return nil, newDBError(msg)
 	}
-	connector, err := driver.NewConnector(path+"?"+query.Encode(), nil)
+	var err error
+	if in.writer, err = connect(in.db); err == nil {
+		err = in.configure(ctx, opt, path)
+	}
 	if err != nil {
-		return nil, newDriverError(err)
-	}
-	in := &instance{
-		std: sql.OpenDB(connector), idle: make(chan *conn, maxReaders), slots: make(chan struct{}, maxReaders),
-	}
-	if err := in.attach(path, config); err != nil {
-		in.close()
-		return nil, err
-	}
-	if err := in.configure(ctx, opt, path); err != nil {
 		in.close()
 		return nil, err
 	}
 	return in, nil
-}
-
-// newDriverError keeps DuckDB's message, whose class wrap looks at.
-func newDriverError(err error) error {
-	msg := err.Error()
-	for _, class := range []string{"IO Error:", "Serialization Error:", "FATAL Error:", "INTERNAL Error:", "Invalid Error:", "Out of Memory Error:"} {
-		if i := strings.Index(msg, class); i >= 0 {
-			return newDBError(msg[i:])
-		}
-	}
-	return err
-}
-
-// attach opens raw handles on the instance that the driver opened, through the
-// cache both share. The configuration must be the same.
-func (in *instance) attach(path string, config map[string]string) error {
-	var c mapping.Config
-	if mapping.CreateConfig(&c) == mapping.StateError {
-		return newDBError("Connection Error: cannot allocate a configuration")
-	}
-	defer mapping.DestroyConfig(&c)
-	mapping.SetConfig(c, "duckdb_api", "go")
-	for k, v := range config {
-		if mapping.SetConfig(c, k, v) == mapping.StateError {
-			return fmt.Errorf("set %s=%s: refused", k, v)
-		}
-	}
-	var msg string
-	if mapping.GetOrCreateFromCache(driver.GetInstanceCache(), path, &in.db, c, &msg) == mapping.StateError {
-		return newDBError(msg)
-	}
-	var err error
-	in.writer, err = connect(in.db)
-	return err
 }
 
 // configure sets what can only be set on an open instance, registers functions
@@ -170,7 +135,6 @@ func (in *instance) close() {
 	if in.db.Ptr != nil {
 		mapping.Close(&in.db)
 	}
-	_ = in.std.Close() // closing handles of a lost instance reports what is known already
 }
 
 // quote returns s as a SQL string literal.
