@@ -28,16 +28,19 @@ const (
 	exitInterrupted = 130
 )
 
-func main() {
+func main() { os.Exit(run(time.Now)) }
+
+// run is the program with its clock; it returns the exit code.
+func run(now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, StdoutTTY: isTTY(os.Stdout), Now: time.Now}
+	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, StdoutTTY: isTTY(os.Stdout), Now: now}
 	err := m.ParseFlags(os.Args[1:])
 	if err == nil {
 		err = m.Run(ctx)
 		err = errors.Join(err, m.Close())
 	}
-	os.Exit(m.report(err))
+	return m.report(err)
 }
 
 func isTTY(f *os.File) bool {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,11 +21,24 @@ import (
 // TestMain lets tests run this binary as millrace itself, to kill it.
 func TestMain(m *testing.M) {
 	if os.Getenv("MILLRACE_TEST_MAIN") == "1" {
-		main()
-		return
+		os.Exit(run(testClock()))
 	}
 	os.Exit(m.Run())
 }
+
+// testClock is the clock of a child: the real one, or with
+// MILLRACE_TEST_CLOCK=EPOCH one that has run fastClock times as fast since that
+// Unix second, so that minutes close and hours settle within a test.
+func testClock() func() time.Time {
+	epoch, err := strconv.ParseInt(os.Getenv("MILLRACE_TEST_CLOCK"), 10, 64)
+	if err != nil {
+		return time.Now
+	}
+	begin := time.Unix(epoch, 0)
+	return func() time.Time { return begin.Add(fastClock * time.Since(begin)) }
+}
+
+const fastClock = 200
 
 // instance is a running server, in this process or in one of its own.
 type instance struct {

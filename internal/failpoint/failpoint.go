@@ -5,6 +5,8 @@
 // The variable holds NAME=ACTION pairs separated by commas; ACTION is
 //
 //	kill:N     SIGKILL the process at the N-th hit
+//	soon:N     go on at the N-th hit, and SIGKILL the process within 20 ms: in
+//	           the middle of what follows
 //	error:N    return an error at the N-th hit
 //	panic:N    panic at the N-th hit
 //	hang:N     block for ever at the N-th hit
@@ -14,12 +16,14 @@ package failpoint
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 type point struct {
@@ -59,12 +63,12 @@ func Set(spec string) error {
 			p.at = n
 		}
 		switch action {
-		case "kill", "error", "panic", "hang":
+		case "kill", "soon", "error", "panic", "hang":
 		default:
 			ok = false
 		}
 		if !ok {
-			return fmt.Errorf("failpoint %q: want NAME=kill|error|panic|hang[:N[+]]", part)
+			return fmt.Errorf("failpoint %q: want NAME=kill|soon|error|panic|hang[:N[+]]", part)
 		}
 		next[name] = p
 	}
@@ -94,6 +98,9 @@ func Hit(name string) error {
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the signal is on its way
+	case "soon":
+		time.AfterFunc(rand.N(20*time.Millisecond), func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+		return nil
 	case "panic":
 		panic("failpoint " + name)
 	case "hang":
