@@ -42,6 +42,8 @@ type spy struct {
 	cells []millrace.CellQuery
 	sql   millrace.SQLLimits
 	err   error
+	// dropped and finer cells are gone by retention.
+	dropped millrace.Granularity
 }
 
 func (s *spy) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBatch, error) {
@@ -49,7 +51,15 @@ func (s *spy) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBa
 	if s.err != nil {
 		return nil, s.err
 	}
-	return s.Store.Cells(ctx, q)
+	cells, err := s.Store.Cells(ctx, q)
+	if err == nil && q.Granularity <= s.dropped {
+		for i := range cells.States {
+			for j := range cells.States[i].Ints {
+				cells.States[i].Ints[j] /= 2
+			}
+		}
+	}
+	return cells, err
 }
 
 func (s *spy) SQL(_ context.Context, _ string, lim millrace.SQLLimits) (*millrace.Table, error) {

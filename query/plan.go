@@ -53,42 +53,39 @@ func containsAll(have, need []int) bool {
 	return true
 }
 
-// choosePlan picks the coarsest granularity of the set whose buckets the range
-// and the step consist of. A range that fits none exactly is widened to whole
-// buckets of the finest granularity still kept for it.
-func choosePlan(set millrace.DimensionSet, r Range, step time.Duration, now time.Time, keep map[millrace.Granularity]time.Duration) (plan, error) {
-	from, to, st := r.From.Unix(), ceilSeconds(r.To), int64(step/time.Second)
+// choosePlans returns where an answer may be read from, best first. The first
+// plan has the coarsest granularity whose buckets the range and the step
+// consist of; a range that fits none exactly is widened to whole minutes (or
+// the finest the set has). The others are widened to coarser buckets, for when
+// finer ones are no longer kept; the last of them surely is.
+//
+// Retention counts from arrival and a range is of event time, so that only the
+// Store can tell whether cells that old are still there: an import of old logs
+// has them all. Within the time that cells are kept there is one plan.
+func choosePlans(set millrace.DimensionSet, r Range, step time.Duration, now time.Time, keep map[millrace.Granularity]time.Duration) ([]plan, error) {
+	st := int64(step / time.Second)
 	grans := slices.Clone(set.Granularities)
 	slices.Sort(grans)
-	finest := millrace.Granularity(0)
-	best := plan{set: set}
-	for _, g := range grans {
-		if st%int64(g) != 0 {
-			continue
-		}
-		if finest == 0 && kept(g, r.From, now, keep) {
-			finest = g
-		}
-		if aligned(g, r.From, r.To) {
-			best = plan{set: set, gran: g, from: from, to: to, step: st}
-		}
-	}
-	if best.gran != 0 && (finest == 0 || best.gran >= finest) {
-		return best, nil
-	}
-	if finest == 0 { // nothing is kept that long: the coarsest that divides the step
-		for _, g := range grans {
-			if st%int64(g) == 0 {
-				finest = g
-			}
-		}
-	}
-	if finest == 0 {
-		return plan{}, millrace.Errorf(millrace.ErrInvalid,
+	fit := slices.DeleteFunc(slices.Clone(grans), func(g millrace.Granularity) bool { return st%int64(g) != 0 })
+	if len(fit) == 0 {
+		return nil, millrace.Errorf(millrace.ErrInvalid,
 			"step %s: this set is kept at %s and coarser; step must be a multiple of it", millrace.Duration(step), grans[0])
 	}
-	g := int64(finest)
-	return plan{set: set, gran: finest, from: finest.Floor(from), to: finest.Floor(to + g - 1), step: st}, nil
+	best := 0
+	for i, g := range fit {
+		if aligned(g, r.From, r.To) {
+			best = i
+		}
+	}
+	var plans []plan
+	for _, g := range fit[best:] {
+		from, to := g.Floor(r.From.Unix()), g.Floor(ceilSeconds(r.To)+int64(g)-1)
+		plans = append(plans, plan{set: set, gran: g, from: from, to: to, step: st})
+		if kept(g, r.From, now, keep) {
+			break
+		}
+	}
+	return plans, nil
 }
 
 func aligned(g millrace.Granularity, times ...time.Time) bool {

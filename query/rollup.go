@@ -49,12 +49,12 @@ func (s *Service) Rollup(ctx context.Context, req RollupRequest) (*RollupResult,
 	if err != nil {
 		return nil, err
 	}
-	q, cols, err := s.planRollup(sc, &req)
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	q, cols, err := s.planRollup(ctx, sc, &req)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
 	complete := s.CompleteUntil() // before the read, so that it never promises too much
 	cells, err := s.deps.Store.Cells(ctx, q)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Service) Rollup(ctx context.Context, req RollupRequest) (*RollupResult,
 }
 
 // planRollup checks the request and turns it into a query of the Store.
-func (s *Service) planRollup(sc *millrace.RollupSchema, req *RollupRequest) (millrace.CellQuery, []column, error) {
+func (s *Service) planRollup(ctx context.Context, sc *millrace.RollupSchema, req *RollupRequest) (millrace.CellQuery, []column, error) {
 	fail := func(err error) (millrace.CellQuery, []column, error) { return millrace.CellQuery{}, nil, err }
 	if err := req.Range.check(); err != nil {
 		return fail(err)
@@ -105,16 +105,56 @@ func (s *Service) planRollup(sc *millrace.RollupSchema, req *RollupRequest) (mil
 	if err != nil {
 		return fail(err)
 	}
-	p, err := choosePlan(set, req.Range, req.Step, s.Now(), map[millrace.Granularity]time.Duration{
+	plans, err := choosePlans(set, req.Range, req.Step, s.Now(), map[millrace.Granularity]time.Duration{
 		millrace.Minute: s.opts.KeepMinute.Std(), millrace.Hour: s.opts.KeepHour.Std(),
 	})
 	if err != nil {
 		return fail(err)
 	}
+	p, err := s.firstComplete(ctx, sc, plans)
+	if err != nil {
+		return fail(timedOut(ctx, "rollup "+sc.Name, err))
+	}
 	return millrace.CellQuery{
 		Rollup: sc.Name, Granularity: p.gran, Set: p.set, From: p.from, To: p.to, Step: p.step,
 		By: by, Where: where, States: neededStates(cols),
 	}, cols, nil
+}
+
+// firstComplete returns the first plan whose cells are all there still: their
+// counts add up to those of the last plan, over the same range.
+func (s *Service) firstComplete(ctx context.Context, sc *millrace.RollupSchema, plans []plan) (plan, error) {
+	last := plans[len(plans)-1]
+	count := slices.IndexFunc(sc.States(), func(st millrace.StateSpec) bool {
+		f := sc.Metrics[st.Metric].Func
+		return f == millrace.FuncCount || f == millrace.FuncRate
+	})
+	if len(plans) == 1 || count < 0 { // without a count nothing tells what is missing
+		return last, nil
+	}
+	total := func(g millrace.Granularity) (int64, error) {
+		cells, err := s.deps.Store.Cells(ctx, millrace.CellQuery{
+			Rollup: sc.Name, Granularity: g, Set: last.set, From: last.from, To: last.to, States: []int{count},
+		})
+		if err != nil || cells.Len() == 0 {
+			return 0, err
+		}
+		return cells.States[0].Ints[0], nil
+	}
+	want, err := total(last.gran)
+	if err != nil {
+		return plan{}, err
+	}
+	for _, p := range plans[:len(plans)-1] {
+		have, err := total(p.gran)
+		if err != nil {
+			return plan{}, err
+		}
+		if have == want {
+			return p, nil
+		}
+	}
+	return last, nil
 }
 
 func neededStates(cols []column) []int {

@@ -151,10 +151,17 @@ func TestPlan(t *testing.T) {
 	f("-1h", "now", 0, "", "", "() 1m 05-20T11:34 05-20T12:35")
 	f("-1h", "now", time.Minute, "", "", "() 1m 05-20T11:34 05-20T12:35")
 	f("-1h", "now", time.Hour, "", "", "() 1m 05-20T11:34 05-20T12:35")
-	// Beyond what minutes and hours are kept for, coarser ones answer.
+	// Old events whose minutes are still kept, since they arrived late.
+	f("-30d", "now", 0, "", "", "() 1m 04-20T12:34 05-20T12:35")
+	f("-1000d", "now", 0, "", "", "() 1m 08-24T12:34 05-20T12:35")
+	// Where minutes, or hours too, are gone, coarser cells answer.
+	st.dropped = millrace.Minute
 	f("-30d", "now", 0, "", "", "() 1h 04-20T12:00 05-20T13:00")
+	f("-200d", "now", 0, "", "", "() 1h 11-01T12:00 05-20T13:00")
+	f("-200d", "now", time.Hour, "", "", "() 1h 11-01T12:00 05-20T13:00")
+	st.dropped = millrace.Hour
 	f("-200d", "now", 0, "", "", "() 1d 11-01T00:00 05-21T00:00")
-	f("-1000d", "now", time.Hour, "", "", "() 1h 08-24T12:00 05-20T13:00")
+	st.dropped = 0
 	// A set that has no minutes answers from hours.
 	f("-1h", "now", 0, "url", "", "(url) 1h 05-20T11:00 05-20T13:00")
 	// The smallest set with the dimensions of by and where.

@@ -12,8 +12,8 @@ type Options struct {
 	SQLTimeout millrace.Duration `yaml:"sql_timeout" default:"30s" doc:"longest one SQL statement may run; longer is answered 504" example:"1m"`
 	SQLRows    int               `yaml:"sql_rows" default:"10000" doc:"most rows one SQL statement may return; more is answered 413, so that an answer fits in memory and on a screen" example:"50000"`
 	Timeout    millrace.Duration `yaml:"timeout" default:"30s" doc:"longest one rollup or log query may run" example:"1m"`
-	KeepMinute millrace.Duration `yaml:"keep_minute" default:"8d" doc:"how long minute cells are kept; older ranges are answered from hours" example:"14d"`
-	KeepHour   millrace.Duration `yaml:"keep_hour" default:"90d" doc:"how long hour cells are kept; older ranges are answered from days" example:"180d"`
+	KeepMinute millrace.Duration `yaml:"keep_minute" default:"8d" doc:"how long minute cells are kept, as the store is told; ranges older than this are answered from hours where minutes are gone" example:"14d"`
+	KeepHour   millrace.Duration `yaml:"keep_hour" default:"90d" doc:"how long hour cells are kept, as the store is told; ranges older than this are answered from days where hours are gone" example:"180d"`
 }
 
 // DefaultOptions returns the documented defaults.

@@ -38,7 +38,6 @@ func TestPagesInBrowser(t *testing.T) {
 			{"light", browsertest.View{Width: 1280, Height: 900}},
 			{"dark", browsertest.View{Width: 1280, Height: 900, Dark: true}},
 			{"phone", browsertest.View{Width: 360, Height: 780, Scale: 2}},
-			{"phone-dark", browsertest.View{Width: 360, Height: 780, Scale: 2, Dark: true}},
 		} {
 			p := b.Open(t, f.URL+page.path, v.view)
 			var drawn int
