@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
+	"sort"
 
 	"github.com/millrace/millrace/decode"
 )
@@ -74,7 +76,13 @@ func (c *chunker) next() (*chunk, error) {
 	}
 }
 
-// end returns where the chunk ends, 0 if more must be read to know.
+// end returns where the chunk ends, 0 if more must be read to know: at the start
+// of an event or of a refused line that cannot change by what follows.
+//
+// Framing decides line by line, but for JSON: whether a line that breaks off is
+// refused, or an object that goes on below, shows within maxEvent. So if a line
+// was refused for its JSON, only what starts that far from the end is sure, and
+// the start of what follows it. Else all starts are.
 func (c *chunker) end() (int, error) {
 	if c.eof {
 		return len(c.buf), nil
@@ -83,14 +91,11 @@ func (c *chunker) end() (int, error) {
 	if err := decode.Frame(c.format, c.buf, lim, &c.framing); err != nil {
 		return 0, err
 	}
-	end := 0
-	if n := len(c.framing.Events); n > 0 {
-		end = c.framing.Events[n-1].Start
+	sure := len(c.buf)
+	if slices.ContainsFunc(c.framing.Refused, func(l decode.RefusedLine) bool { return l.Reason == decode.ReasonBadJSON }) {
+		sure -= maxEvent
 	}
-	if n := len(c.framing.Refused); n > 0 && c.framing.Refused[n-1].Start >= end {
-		end = c.framing.Refused[n-1].End // nothing continues a refused line
-	}
-	if end > len(bom) { // a byte order mark alone is no chunk
+	if end := c.startAfter(sure); end > len(bom) { // a byte order mark alone is no chunk
 		return end, nil
 	}
 	if len(c.buf) >= 2*maxEvent+keepLine {
@@ -99,6 +104,30 @@ func (c *chunker) end() (int, error) {
 		return len(c.buf), nil
 	}
 	return 0, nil
+}
+
+// startAfter returns the first start of an event or a refused line behind sure,
+// or else the last one; 0 if there is none.
+func (c *chunker) startAfter(sure int) int {
+	events, refused := c.framing.Events, c.framing.Refused
+	i := sort.Search(len(events), func(i int) bool { return events[i].Start > sure })
+	j := sort.Search(len(refused), func(j int) bool { return refused[j].Start > sure })
+	switch {
+	case i < len(events) && j < len(refused):
+		return min(events[i].Start, refused[j].Start)
+	case i < len(events):
+		return events[i].Start
+	case j < len(refused):
+		return refused[j].Start
+	}
+	last := 0
+	if i > 0 {
+		last = events[i-1].Start
+	}
+	if j > 0 {
+		last = max(last, refused[j-1].Start)
+	}
+	return last
 }
 
 // bom is the UTF-8 byte order mark, before which no event starts.

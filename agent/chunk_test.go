@@ -36,13 +36,19 @@ func chunksOf(t testing.TB, r io.Reader, format string, off, line int64, size in
 
 const trace = "2026-01-02 03:04:05 ERROR it broke\njava.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n\tat a.B.d(B.java:2)\n"
 
+// object is one event on several lines, of which the first breaks off as one
+// that is broken would.
+const object = "{\"type\": \"server\", \"stacktrace\": [\"a\",\n \"at b\",\n \"at c\"]\n}\n"
+
 // Whoever starts again at the end of any chunk, reading in pieces of any size,
 // gets the chunks that follow as they were.
 func TestChunksDependOnContentOnly(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var b strings.Builder
 	for i := range 3000 {
-		switch rng.IntN(10) {
+		switch rng.IntN(11) {
+		case 10:
+			b.WriteString(object)
 		case 0:
 			b.WriteString(trace)
 		case 1:
@@ -72,8 +78,8 @@ func TestChunksDependOnContentOnly(t *testing.T) {
 		}
 		// Lines that continue an event are in its chunk.
 		for i, c := range all[1:] {
-			if c.body[0] == '\t' {
-				t.Errorf("size %d: chunk %d begins within a trace", size, i+1)
+			if c.body[0] == '\t' || c.body[0] == ' ' || c.body[0] == '}' {
+				t.Errorf("size %d: chunk %d begins within an event: %.30q", size, i+1, c.body)
 			}
 		}
 		for _, i := range []int{1, len(all) / 2, len(all) - 1} {
@@ -169,4 +175,41 @@ func FuzzChunks(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Cut into chunks, a stream has the events that it has as one body.
+func TestChunksKeepEvents(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var b strings.Builder
+	for i := range 2000 {
+		switch n := rng.IntN(60); {
+		case n == 0:
+			b.WriteString("{\"broken\":\n") // at most 100, beyond which framing stops to look for objects
+		case n < 10:
+			b.WriteString(object)
+		case n < 20:
+			b.WriteString(trace)
+		default:
+			fmt.Fprintf(&b, "{\"n\":%d,\"text\":%q}\n", i, strings.Repeat("y", rng.IntN(2000)))
+		}
+	}
+	count := func(body []byte) (events, refused int) {
+		var f decode.Framing
+		if err := decode.Frame("auto", body, decode.Limits{}, &f); err != nil {
+			t.Fatal(err)
+		}
+		return len(f.Events), len(f.Refused)
+	}
+	wantEvents, wantRefused := count([]byte(b.String()))
+	for _, size := range []int{1, 10_000, 1 << 20} {
+		events, refused := 0, 0
+		all := chunksOf(t, strings.NewReader(b.String()), "auto", 0, 0, size)
+		for _, c := range all {
+			e, r := count(c.body)
+			events, refused = events+e, refused+r
+		}
+		if events != wantEvents || refused != wantRefused {
+			t.Errorf("size %d: %d events and %d refused in %d chunks, want %d and %d", size, events, refused, len(all), wantEvents, wantRefused)
+		}
+	}
 }

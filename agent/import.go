@@ -152,7 +152,7 @@ type fileImport struct {
 	state       *state
 	resumable   bool
 	begun       bool // by an earlier run, which may have sent nothing
-	unsaved     int // acknowledgements since the state was saved
+	unsaved     int  // acknowledgements since the state was saved
 }
 
 func (f *fileImport) run(ctx context.Context, path string) error {

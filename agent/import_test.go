@@ -442,13 +442,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The importer is killed with SIGKILL at every few requests, the file growing
-// meanwhile, and once by the answer's delay: each line is stored once.
+// The importer is killed with SIGKILL again and again, before or after a request
+// was stored, and the file grows meanwhile: each line is stored once.
 func TestKills(t *testing.T) {
 	s := newServer(t)
 	dir := t.TempDir()
 	path, zipped := filepath.Join(dir, "app.log"), filepath.Join(dir, "old.log.gz")
-	plainLines, zippedLines := numbered(0, 60_000), numbered(1_000_000, 20_000)
+	plainLines, zippedLines := numbered(0, 100_000), numbered(1_000_000, 20_000)
 	write(t, path, text(plainLines[:30_000]))
 	var gz bytes.Buffer
 	w := gzip.NewWriter(&gz)
@@ -461,7 +461,10 @@ func TestKills(t *testing.T) {
 	for done := false; !done; {
 		kill := make(chan struct{}, 1)
 		s.mu.Lock()
-		at, drop := s.requests+1+kills*7%11, kills%2 == 0
+		at, drop := s.requests+1+kills%3, kills%2 == 0
+		if next == len(plainLines) {
+			at = -1 // enough: let it end
+		}
 		s.before = func(_ http.ResponseWriter, n int) bool {
 			if n == at {
 				kill <- struct{}{}
@@ -492,8 +495,8 @@ func TestKills(t *testing.T) {
 			kills++
 		}
 		if next < len(plainLines) {
-			appendTo(t, path, text(plainLines[next:next+5000]))
-			next += 5000
+			appendTo(t, path, text(plainLines[next:next+10_000])) // three requests
+			next += 10_000
 		}
 	}
 	s.check(t, append(plainLines, zippedLines...)...)

@@ -48,6 +48,11 @@ func (h *Handler) acceptBeacon(r *http.Request, q *request) error {
 	if err := h.admit(r, q); err != nil {
 		return err
 	}
+	release, err := h.seqs.admit(q.client, q.seq)
+	if err != nil {
+		return err
+	}
+	defer release()
 	values := r.URL.Query()
 	line := beaconLine(values)
 	if line == nil {

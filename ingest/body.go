@@ -211,6 +211,19 @@ func atEnd(src io.Reader, o *Options) error {
 	return err
 }
 
+// lineMemory is what framing keeps per line: a span and the length of a frame.
+const lineMemory = 32
+
+// takeLines accounts for the memory that framing will take.
+func (b *body) takeLines(o *Options) error {
+	lines := bytes.Count(b.buf, []byte{'\n'}) + 1
+	if lines > o.MaxLines+1 { // the last may be empty
+		return millrace.Errorf(millrace.ErrTooLarge,
+			"body: more lines than the limit of %d (ingest.max_lines); nothing of this request was stored", o.MaxLines)
+	}
+	return b.take(int64(lines) * lineMemory)
+}
+
 // grow moves the body to a buffer of at least n bytes. While it copies it holds
 // both, and both are accounted for.
 func (b *body) grow(n int64) error {

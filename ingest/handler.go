@@ -67,8 +67,8 @@ func New(opts Options, deps Deps) *Handler {
 	return h
 }
 
-// ServeHTTP serves POST (a body of lines), GET and HEAD (one event as
-// parameters, see beacon.go) and OPTIONS (browsers ask before they send).
+// ServeHTTP serves POST (a body of lines), GET (one event as parameters, see
+// beacon.go) and OPTIONS (browsers ask before they send).
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Any page may read the answer, which says nothing it did not send. Without
 	// credentials: a cookie does not count across origins.
@@ -76,7 +76,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 		h.post(w, r)
-	case http.MethodGet, http.MethodHead:
+	case http.MethodGet:
 		h.beacon(w, r)
 	case http.MethodOptions:
 		w.Header().Set("Access-Control-Allow-Methods", "POST, GET")
@@ -84,7 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		w.Header().Set("Allow", "POST, GET, HEAD, OPTIONS")
+		w.Header().Set("Allow", "POST, GET, OPTIONS")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	}
 }
@@ -98,11 +98,19 @@ type request struct {
 	answer  answer
 }
 
+// keepLines bounds what a pooled request keeps, so that one large body does not
+// occupy its memory for long: 2 MB of spans.
+const keepLines = 65536
+
 func (q *request) reset() {
 	q.params = params{}
 	q.body.release()
 	q.records.reset()
 	q.answer.reset()
+	if cap(q.framing.Events) > keepLines || cap(q.framing.Refused) > keepLines {
+		q.framing = decode.Framing{}
+		q.records = recordBuilder{}
+	}
 }
 
 func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
@@ -134,6 +142,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 	defer release()
 	rc := http.NewResponseController(w)
 	if err := q.body.read(rc, r, &h.opts, &h.mem, h.deps.Now); err != nil {
+		return err
+	}
+	if err := q.body.takeLines(&h.opts); err != nil {
 		return err
 	}
 	lim := decode.Limits{MaxLine: h.opts.MaxLine, MaxEvent: maxRecord}

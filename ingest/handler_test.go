@@ -189,12 +189,18 @@ func TestRefusals(t *testing.T) {
 	f1(413, "limit of 1MiB after decompression", "/ingest", big)
 	f1(413, "limit of 1MiB after decompression", "/ingest", gzipped(t, big), "Content-Encoding", "gzip")
 	f1(413, "limit of 1MiB after decompression", "/ingest", zstded(t, big), "Content-Encoding", "zstd")
+	f.opts.MaxLines = 1000
+	f1(413, "limit of 1000 (ingest.max_lines)", "/ingest", big[:16*1001])
+	f1(413, "limit of 1000 (ingest.max_lines)", "/ingest", gzipped(t, big[:16*1001]), "Content-Encoding", "gzip")
+	want(t, f.do("POST", "/ingest", big[:16*1000]), 200, `"accepted":1000`)
+	f.take()
+	f.opts.MaxLines = 1_000_000
 	f1(413, "zstd window", "/ingest", zstded(t, bytes.Repeat(big, 20), zstd.WithWindowSize(16<<20)), "Content-Encoding", "zstd")
 	f1(400, "X-Millrace-Client", "/ingest", line, "X-Millrace-Client", "short", "X-Millrace-Seq", "0")
 	f1(400, "X-Millrace-Client", "/ingest", line, "X-Millrace-Seq", "0")
 	f1(400, "X-Millrace-Seq", "/ingest", line, "X-Millrace-Client", "client-0001")
 	f1(400, "X-Millrace-Seq", "/ingest", line, "X-Millrace-Client", "client-0001", "X-Millrace-Seq", "-1")
-	f1(400, "none of the 2 lines", "/ingest?format=json", []byte("{\n}\n"))
+	f1(400, "none of the 2 lines", "/ingest?format=json", []byte("x\ny\n"))
 	f.pressure = millrace.Errorf(millrace.ErrThrottled, "the queue is full")
 	f1(429, "the queue is full", "/ingest", line)
 	f.pressure = nil
@@ -210,8 +216,9 @@ func TestRefusals(t *testing.T) {
 func TestLimitsOfMemory(t *testing.T) {
 	f := setup(t)
 	f.mem.limit = 100 << 10
-	want(t, f.do("POST", "/ingest", bytes.Repeat([]byte("x\n"), 20<<10)), 200)
-	w := f.do("POST", "/ingest", bytes.Repeat([]byte("x\n"), 50<<10))
+	want(t, f.do("POST", "/ingest", bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 60)), 200)
+	want(t, f.do("POST", "/ingest", bytes.Repeat([]byte("x\n"), 5<<10)), 429) // its lines are too many
+	w := f.do("POST", "/ingest", bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 100))
 	want(t, w, 429, "ingest.memory")
 	if w.Header().Get("Retry-After") != "1" {
 		t.Errorf("headers %v", w.Header())
@@ -321,7 +328,7 @@ func TestTally(t *testing.T) {
 	for range 3 {
 		f.do("POST", "/ingest?source=a&format=nonsense", []byte("x"))
 	}
-	f.do("POST", "/ingest?source=b&format=json", []byte("{\n}\n[\n"))
+	f.do("POST", "/ingest?source=b&format=json", []byte("x\ny\n[\n"))
 	f.denied = millrace.Errorf(millrace.ErrUnauthorized, "the key is not valid")
 	f.do("POST", "/ingest?source=c", []byte("x"))
 	f.denied = nil
