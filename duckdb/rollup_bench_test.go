@@ -85,12 +85,14 @@ func BenchmarkWriteCells(b *testing.B) {
 		n += c.Len()
 	}
 	b.ReportAllocs()
+	cpu := cpuTime()
 	for b.Loop() {
 		if err := db.WriteCells(b.Context(), cells, rollupCommit(viewBase)); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "cells/s")
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N)/float64(n), "cpu-us/cell")
 }
 
 // BenchmarkCompact merges the deltas of 60 minutes, 12 flushes each.
@@ -111,6 +113,7 @@ func BenchmarkCompact(b *testing.B) {
 			}
 		}
 		b.StartTimer()
+		cpu := cpuTime()
 		longest, slices := time.Duration(0), 0
 		for more := true; more; slices++ {
 			start := time.Now()
@@ -120,7 +123,7 @@ func BenchmarkCompact(b *testing.B) {
 			}
 			longest = max(longest, time.Since(start))
 		}
-		b.ReportMetric(float64(rows)/b.Elapsed().Seconds()*float64(b.N), "rows/s")
+		b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(rows), "cpu-us/row")
 		b.ReportMetric(float64(longest.Milliseconds()), "ms-longest")
 		b.ReportMetric(float64(slices), "slices")
 	}
@@ -152,11 +155,13 @@ func BenchmarkMonth(b *testing.B) {
 	db, s := monthStore(b, 5000)
 	run := func(name string, f func() error) {
 		b.Run(name, func(b *testing.B) {
+			cpu := cpuTime()
 			for b.Loop() {
 				if err := f(); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})
 	}
 	cells := func(set int, by []int, step int64, states ...int) func() error {
