@@ -323,7 +323,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.n += int64(n); w.n > int64(w.o.MaxCompressed) && !w.identity {
 		return n, errWireSize(w.o)
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // net/http returns io.EOF itself; a wrapped one is a fault
+	if err != nil && err != io.EOF { // net/http returns io.EOF itself; a wrapped one is a fault
 		w.err = err
 	}
 	return n, err
