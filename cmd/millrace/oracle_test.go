@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -99,7 +100,7 @@ func (o *oracle) feed(t *testing.T, q *queue.Queue, path, source string) {
 			t.Fatal(err)
 		}
 		rest, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		if chunk = append(chunk, rest...); len(chunk) == 0 {
