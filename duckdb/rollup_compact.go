@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -38,7 +39,7 @@ func (db *DB) paceOf(kind string, k *cube) *pace {
 	}
 	key := kind + " " + k.schema.Name
 	if db.rollups.pace[key] == nil {
-		db.rollups.pace[key] = &pace{firstPace}
+		db.rollups.pace[key] = &pace{cmp.Or(db.rollups.firstPace, firstPace)}
 	}
 	return db.rollups.pace[key]
 }

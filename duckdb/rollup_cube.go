@@ -67,6 +67,8 @@ type rollupState struct {
 	known periodMirror
 	job   *periodJob
 	pace  map[string]*pace
+
+	firstPace int64 // 0: the constant; small in tests, so that work comes in parts
 }
 
 // Names of a rollup's tables and columns. Rollup, dimension and metric names
