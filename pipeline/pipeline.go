@@ -119,7 +119,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 // session is one run from the committed positions until something fails.
 func (p *Pipeline) session(ctx context.Context) error {
-	st, err := p.recover(ctx)
+	st, err := p.recover(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace"
@@ -14,24 +15,40 @@ import (
 // the gap it has to record, if any. Offsets alone are never trusted: a log that
 // was re-created or that lost its tail hands out the same numbers again, so the
 // positions of all sinks move to a new generation.
-func reconcile(partition int32, b queue.Bounds, sinks []*sink) {
-	highest, generation := int64(-1), int64(0)
+//
+// lost is what the log is known to have held and lost (its zero value if
+// nothing), which may be more than any sink had folded.
+//
+// Sinks commit their corrections one after the other. A kill in between leaves
+// them in different generations: those in the newest have been corrected.
+func reconcile(partition int32, b queue.Bounds, lost queue.Regression, sinks []*sink) {
+	highest, oldest, generation := int64(-1), int64(math.MaxInt64), int64(0)
 	for _, s := range sinks {
 		if p := s.positions[partition]; p != nil {
-			end := p.Offset
-			if p.Ordinal > 0 {
-				end++
-			}
-			highest, generation = max(highest, end), max(generation, p.Generation)
+			highest = max(highest, endOf(p))
+			oldest, generation = min(oldest, p.Generation), max(generation, p.Generation)
 		}
 	}
-	changed := false
+	if lost.TopicID == b.TopicID {
+		highest = max(highest, lost.To)
+	}
+	interrupted := oldest < generation
+	changed, anew := false, false
 	for _, s := range sinks {
-		if p := s.positions[partition]; p != nil && s.adjust(p, b, highest) {
-			changed = true
+		p := s.positions[partition]
+		if p == nil {
+			continue
+		}
+		held := highest
+		done := interrupted && p.Generation == generation
+		if done {
+			held = endOf(p)
+		}
+		if s.adjust(p, b, held, lost) {
+			changed, anew = true, anew || done || !interrupted
 		}
 	}
-	if changed {
+	if anew {
 		generation++
 	}
 	for _, s := range sinks {
@@ -39,7 +56,7 @@ func reconcile(partition int32, b queue.Bounds, sinks []*sink) {
 		if p == nil {
 			p = &millrace.Position{Partition: partition, Offset: b.Low}
 			s.positions[partition] = p
-		} else if !changed {
+		} else if !changed && !interrupted {
 			continue
 		}
 		p.TopicID, p.Generation = b.TopicID, generation
@@ -47,21 +64,33 @@ func reconcile(partition int32, b queue.Bounds, sinks []*sink) {
 	}
 }
 
+// endOf is the offset after the last record of which p has folded anything.
+func endOf(p *millrace.Position) int64 {
+	if p.Ordinal > 0 {
+		return p.Offset + 1
+	}
+	return p.Offset
+}
+
 // adjust moves a position that the log no longer holds and records the gap.
-// highest is the end of what any sink has folded, so of what once was in the log.
-func (s *sink) adjust(p *millrace.Position, b queue.Bounds, highest int64) bool {
+// highest is the end of what is known to have been in the log.
+func (s *sink) adjust(p *millrace.Position, b queue.Bounds, highest int64, lost queue.Regression) bool {
 	switch {
 	case p.TopicID != b.TopicID:
-		s.gap(p, -1, "topic deleted and created again; what was not yet folded is lost")
+		to := int64(-1)
+		if lost.TopicID == p.TopicID && lost.To > p.Offset {
+			to = lost.To
+		}
+		s.gap(p, to, "topic deleted and created again; what was not yet folded is lost")
 		p.Offset, p.Ordinal = b.Low, 0
 	case highest > b.High:
-		lost, to := *p, highest
-		lost.Offset = max(b.High, p.Offset)
-		if lost.Offset >= highest {
-			to = -1 // this sink had folded all that any sink had seen
+		from, to := *p, highest
+		from.Offset = max(b.High, p.Offset)
+		if from.Offset >= highest {
+			to = -1 // this sink had folded all that is known to have been there
 		}
-		s.gap(&lost, to, fmt.Sprintf(
-			"the log ends at offset %d but %d was folded: its tail was lost, and with it what was not yet folded", b.High, highest))
+		s.gap(&from, to, fmt.Sprintf(
+			"the log ends at offset %d and went on to %d before: its tail was lost, and with it what was not yet folded", b.High, highest))
 		if p.Offset >= b.High {
 			p.Offset, p.Ordinal = b.High, 0
 		}

@@ -40,12 +40,17 @@ func TestReconcile(t *testing.T) {
 func reconcileScript(t *testing.T, input string) string {
 	t.Helper()
 	var b queue.Bounds
+	var lost queue.Regression
 	var sinks []*sink
 	for line := range strings.Lines(input) {
 		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch {
 		case name == "log":
 			if _, err := fmt.Sscan(rest, &b.Low, &b.High, &b.TopicID); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+		case name == "lost":
+			if _, err := fmt.Sscan(rest, &lost.From, &lost.To, &lost.TopicID); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 		case name == "events" || name == "rollup":
@@ -63,7 +68,7 @@ func reconcileScript(t *testing.T, input string) string {
 			sinks = append(sinks, s)
 		}
 	}
-	reconcile(0, b, sinks)
+	reconcile(0, b, lost, sinks)
 	var out strings.Builder
 	for _, s := range sinks {
 		p := s.positions[0]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/queue"
 	"github.com/millrace/millrace/rollup"
 )
 
@@ -19,11 +20,17 @@ type state struct {
 // finds. Call it before anything is appended: a log that lost its tail hands out
 // old offsets again, and only before the first append does that show.
 func (p *Pipeline) Recover(ctx context.Context) error {
-	_, err := p.recover(ctx)
+	lost := map[int32]queue.Regression{}
+	for _, r := range p.deps.Queue.Regressions() {
+		lost[r.Partition] = r
+	}
+	_, err := p.recover(ctx, lost)
 	return err
 }
 
-func (p *Pipeline) recover(ctx context.Context) (*state, error) {
+// recover also begins each session; lost is what the log was found to have lost
+// when it was opened, and counts once.
+func (p *Pipeline) recover(ctx context.Context, lost map[int32]queue.Regression) (*state, error) {
 	bounds, err := p.deps.Queue.Bounds(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read log bounds: %w", err)
@@ -38,7 +45,7 @@ func (p *Pipeline) recover(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	for _, part := range sortedPartitions(bounds) {
-		reconcile(part, bounds[part], []*sink{es, rs})
+		reconcile(part, bounds[part], lost[part], []*sink{es, rs})
 	}
 	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
 	engine := rollup.NewEngine(p.deps.Rollups, rollup.Limits{Values: p.opts.DimensionValues})
