@@ -111,8 +111,11 @@ func serveArgs(t *testing.T, dir, extra string, args []string) []string {
 	if !strings.Contains(extra, "pipeline:") {
 		extra += testIntervals
 	}
+	if !strings.Contains(extra, "disk_high:") {
+		extra += testConfig
+	}
 	cfg := filepath.Join(t.TempDir(), "millrace.yaml")
-	if err := os.WriteFile(cfg, []byte(testConfig+extra), 0o600); err != nil {
+	if err := os.WriteFile(cfg, []byte(extra), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(args, "--http") {
