@@ -72,7 +72,8 @@ func TestCube(t *testing.T) {
 
 func TestWhere(t *testing.T) {
 	e := &millrace.Event{Kind: millrace.KindAccess, Service: "shop", Attrs: []millrace.Attr{
-		{Key: "status", Value: millrace.IntValue(503)}, {Key: "url", Value: millrace.StringValue("/api/cart")},
+		{Key: "status", Value: millrace.IntValue(503)},
+		{Key: "url", Value: millrace.StringValue("/api/cart")},
 		{Key: "rt", Value: millrace.FloatValue(0.25)},
 	}}
 	f := func(src string, want bool) {
@@ -131,8 +132,14 @@ var testDef = Definition{
 	Dimensions: []string{"service", "url", "status", "method"},
 	Sets:       Cube([]string{"service", "url", "status", "method"}, 4),
 	Metrics: []NamedMetric{
-		{"pv", "count()"}, {"bytes", "sum(bytes)"}, {"lo", "min(rt)"}, {"hi", "max(rt)"},
-		{"mean", "avg(rt, 3)"}, {"rt", "quantiles(rt)"}, {"uv", "uniq(client_ip)"}, {"rps", "rate()"},
+		{"pv", "count()"},
+		{"bytes", "sum(bytes)"},
+		{"lo", "min(rt)"},
+		{"hi", "max(rt)"},
+		{"mean", "avg(rt, 3)"},
+		{"rt", "quantiles(rt)"},
+		{"uv", "uniq(client_ip)"},
+		{"rps", "rate()"},
 	},
 }
 

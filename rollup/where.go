@@ -158,16 +158,16 @@ func compareList(name, op string, list *ast.ArrayNode) (predicate, error) {
 	if op != "in" {
 		return nil, fmt.Errorf("a comparison; %s does not take a list", op)
 	}
-	var any []predicate
+	var options []predicate
 	for _, n := range list.Nodes {
 		f, err := compileComparison(&ast.BinaryNode{Operator: "==", Left: &ast.IdentifierNode{Value: name}, Right: n})
 		if err != nil {
 			return nil, err
 		}
-		any = append(any, f)
+		options = append(options, f)
 	}
 	return func(e *millrace.Event) bool {
-		for _, f := range any {
+		for _, f := range options {
 			if f(e) {
 				return true
 			}
