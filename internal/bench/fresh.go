@@ -86,7 +86,7 @@ func (f *fresh) send(ctx context.Context) error {
 func (f *fresh) look(ctx context.Context, every time.Duration, ask func(context.Context) ([]string, func(*probe) *time.Duration, error)) error {
 	for {
 		names, slot, err := ask(ctx)
-		seen := time.Now()
+		started := time.Now()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -98,7 +98,7 @@ func (f *fresh) look(ctx context.Context, every time.Duration, ask func(context.
 			var i int
 			if n, err := fmt.Sscanf(name, "probe-%d", &i); n == 1 && err == nil && i < len(f.probes) {
 				if p := &f.probes[i]; *slot(p) == 0 {
-					*slot(p) = seen.Sub(p.sent)
+					*slot(p) = started.Sub(p.sent)
 				}
 			}
 		}

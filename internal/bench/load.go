@@ -94,17 +94,17 @@ type Senders struct {
 // Run sends until the load's time is over. Every request that was begun is
 // ended: what is counted is what the server said it has.
 func (a *Senders) Run(ctx context.Context) (Sent, error) {
-	began := time.Now()
+	started := time.Now()
 	errs := make([]error, len(a.list)*a.load.InFlight)
 	var wg sync.WaitGroup
 	for i, s := range a.list {
-		s.began, s.last = began, began
+		s.began, s.last = started, started
 		for j := range a.load.InFlight {
 			wg.Go(func() { errs[i*a.load.InFlight+j] = s.run(ctx) })
 		}
 	}
 	wg.Wait()
-	total := Sent{Elapsed: time.Since(began)}
+	total := Sent{Elapsed: time.Since(started)}
 	var times []time.Duration
 	for _, s := range a.list {
 		total.Lines += s.sent.Lines
