@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ type DB struct {
 
 	writeMu sync.Mutex
 	gate    sync.RWMutex
-	inst    *instance // nil after it was lost and could not be opened again
+	inst    *instance // nil after it was lost and could not be opened again; changed under both locks
 	closed  bool
 	seq     int64 // of the last commit; under writeMu
 
@@ -57,8 +58,14 @@ func Open(ctx context.Context, opt Options, path string, now func() time.Time, l
 	if err != nil {
 		return nil, wrap(ctx, "open database", err)
 	}
+	if strings.Contains(abs, "?") { // DuckDB takes what follows for a query
+		return nil, millrace.Errorf(millrace.ErrInvalid, "open database: %s: the path must not contain a question mark", abs)
+	}
 	if err := os.MkdirAll(filepath.Dir(abs), 0o750); err != nil {
-		return nil, wrap(ctx, "open database", err)
+		return nil, &millrace.Error{
+			Code: millrace.ErrUnavailable, Op: "open database", Message: "the data directory cannot be made", Err: err,
+			Hint: "check the path and that it is writable for the user that runs millrace",
+		}
 	}
 	if !claim(abs) {
 		return nil, &millrace.Error{Code: millrace.ErrConflict, Op: "open database", Message: abs + " is open already"}
@@ -188,20 +195,17 @@ func (db *DB) transact(ctx context.Context, name string, fn func(*writer) error)
 // trusted. If the whole instance is unusable it goes too. Called with writeMu.
 func (db *DB) replaceWriter(cause error) {
 	ctx := context.Background()
-	db.gate.Lock()
-	defer db.gate.Unlock()
-	if db.inst == nil {
-		return
-	}
 	if !fatal(cause) {
-		err := db.inst.replaceWriter()
-		if err == nil {
-			_, err = loadPositions(ctx, db.inst.writer)
-		}
+		err := db.replaceConnection(ctx)
 		if err == nil {
 			return
 		}
 		cause = errors.Join(cause, err)
+	}
+	db.gate.Lock() // waits for readers, whose statements fail by themselves now
+	defer db.gate.Unlock()
+	if db.inst == nil {
+		return
 	}
 	db.log.Error("the database instance failed and is opened again", "path", db.path, "error", cause)
 	db.inst.close()
@@ -211,26 +215,50 @@ func (db *DB) replaceWriter(cause error) {
 	}
 }
 
-// restore opens the instance again if it was lost. Called with writeMu.
-func (db *DB) restore(ctx context.Context) error {
-	db.gate.Lock()
-	defer db.gate.Unlock()
-	if db.closed {
-		return errClosed
-	}
-	if db.inst != nil {
+// replaceConnection connects the writer anew and sees whether the database
+// answers. Readers go on meanwhile.
+func (db *DB) replaceConnection(ctx context.Context) error {
+	db.gate.RLock()
+	defer db.gate.RUnlock()
+	if db.inst == nil {
 		return nil
 	}
+	if err := db.inst.replaceWriter(); err != nil {
+		return err
+	}
+	_, err := loadPositions(ctx, db.inst.writer)
+	return err
+}
+
+// restore opens the instance again if it was lost. Called with writeMu.
+func (db *DB) restore(ctx context.Context) error {
+	db.gate.RLock()
+	open, closed := db.inst != nil, db.closed
+	db.gate.RUnlock()
+	if closed {
+		return errClosed
+	}
+	if open {
+		return nil
+	}
+	db.gate.Lock() // nobody reads from an instance that is not there
+	defer db.gate.Unlock()
 	return db.openInstance(ctx)
 }
 
 // read runs fn on a reader connection. Statements of fn see what is committed
 // when each starts.
 func (db *DB) read(ctx context.Context, op string, fn func(*conn) error) error {
-	err := db.withReader(ctx, fn)
+	var used *instance
+	err := db.withReader(ctx, func(c *conn) error {
+		used = db.inst
+		return fn(c)
+	})
 	if fatal(err) {
 		db.writeMu.Lock()
-		db.replaceWriter(err)
+		if db.inst == used { // others may have had the same error
+			db.replaceWriter(err)
+		}
 		db.writeMu.Unlock()
 	}
 	return wrap(ctx, op, err)

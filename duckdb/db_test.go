@@ -9,6 +9,8 @@ import (
 	"github.com/millrace/millrace"
 )
 
+var discard = slog.New(slog.DiscardHandler)
+
 func openTest(t testing.TB) *DB {
 	t.Helper()
 	return openAt(t, filepath.Join(t.TempDir(), "db", "millrace.duckdb"))
@@ -16,7 +18,7 @@ func openTest(t testing.TB) *DB {
 
 func openAt(t testing.TB, path string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), DefaultOptions(), path, time.Now, slog.New(slog.DiscardHandler))
+	db, err := Open(t.Context(), DefaultOptions(), path, time.Now, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
