@@ -122,11 +122,7 @@ func regressions(old, now map[int32]Bounds) []Regression {
 }
 
 // saveBounds notes the log's bounds for the next loadBounds, if they changed.
-func (q *Queue) saveBounds(ctx context.Context) error {
-	b, err := q.Bounds(ctx)
-	if err != nil {
-		return err
-	}
+func (q *Queue) saveBounds(b map[int32]Bounds) error {
 	q.savedMu.Lock()
 	defer q.savedMu.Unlock()
 	if maps.Equal(b, q.saved) {

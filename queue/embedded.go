@@ -77,7 +77,10 @@ func (q *Queue) sizeLimits() error {
 		if err != nil {
 			return err
 		}
-		q.maxBytes = max(minMaxBytes, min(disk/10, 20e9))
+		// Two segments of the smallest size per partition: one to fill and one
+		// to delete.
+		least := 2 * minSegment * int64(q.opts.Partitions)
+		q.maxBytes = max(least, min(disk/10, 20e9))
 	}
 	// An eighth of a partition's share, so that a small cap still leaves
 	// whole segments to delete.

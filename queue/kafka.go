@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -107,7 +108,11 @@ func (q *Queue) failed(op string, err error) error {
 		e.Message = "the broker did not take the records within " + q.opts.Timeout.String()
 		e.Hint = "is the broker at " + strings.Join(q.addrs, ", ") + " up and reachable?"
 	case q.cluster != nil && errors.Is(err, kerr.UnknownServerError):
+		// The broker does not say why; a full disk is the common cause.
 		e.Message = "the queue could not write to its directory"
+		if diskFull(q.dir) {
+			e.Message = fullMessage
+		}
 		e.Hint = diskHint(q.dir)
 	case q.cluster == nil:
 		e.Message = "the broker failed"
@@ -120,11 +125,20 @@ func (q *Queue) failed(op string, err error) error {
 
 // unavailable is the error of a directory that cannot be used.
 func unavailable(op, dir string, err error) error {
-	return &millrace.Error{
-		Code: millrace.ErrUnavailable, Op: op, Err: err,
-		Message: "the queue directory " + dir + " cannot be used",
-		Hint:    diskHint(dir),
+	message := "the queue directory " + dir + " cannot be used"
+	if errors.Is(err, syscall.ENOSPC) {
+		message = fullMessage
 	}
+	return &millrace.Error{Code: millrace.ErrUnavailable, Op: op, Err: err, Message: message, Hint: diskHint(dir)}
+}
+
+const fullMessage = "the server's disk is full; nothing can be taken until there is space again"
+
+// diskFull reports whether there is no room for a batch.
+func diskFull(dir string) bool {
+	var st syscall.Statfs_t
+	err := syscall.Statfs(dir, &st)
+	return err == nil && int64(st.Bavail)*int64(st.Bsize) < batchBytes //nolint:unconvert // the types differ between systems
 }
 
 func diskHint(dir string) string {

@@ -23,7 +23,7 @@ type Options struct {
 	Replication int16             `yaml:"replication" default:"-1" doc:"Replicas of a new topic on an external Kafka; -1 is the broker's default." example:"3"`
 	Durability  string            `yaml:"durability" default:"fsync" doc:"fsync: a request is answered when its records are on disk. os: when they are in the page cache, which loses the last seconds on power loss." example:"os"`
 	Retention   millrace.Duration `yaml:"retention" default:"72h" doc:"How long the embedded broker keeps records that all sinks have folded, at least; whole segments are deleted." example:"24h"`
-	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
+	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. It may be exceeded by one segment (at most 32 MiB) per partition. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
 	Buffer      millrace.Bytes    `yaml:"buffer" default:"64MiB" doc:"Memory for records that wait for the broker; further appends wait for room." example:"256MiB"`
 	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long an append retries an unreachable broker before it fails." example:"10s"`
 }
@@ -44,8 +44,8 @@ func DefaultOptions() Options {
 
 // Bounds of the options. A thousand partitions is far more than one consumer
 // process can use. Sixteen MiB is the least buffer in which eight requests of
-// a full record each can be under way. The least cap holds two segments of
-// the smallest size per partition.
+// a full record each can be under way. The least cap holds a segment of the
+// smallest size for each of the default partitions.
 const (
 	maxPartitions = 1000
 	minBuffer     = 16 << 20

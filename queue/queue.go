@@ -241,7 +241,11 @@ func (q *Queue) close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		err = q.client.Flush(ctx)
 		if q.cluster != nil && q.partitions > 0 {
-			err = errors.Join(err, q.saveBounds(ctx))
+			b, berr := q.Bounds(ctx)
+			if berr == nil {
+				berr = q.saveBounds(b)
+			}
+			err = errors.Join(err, berr)
 		}
 		cancel()
 		q.client.Close()

@@ -16,6 +16,7 @@ import (
 type space struct {
 	measured atomic.Int64 // bytes at the last look
 	appended atomic.Int64 // bytes since, uncompressed: an upper bound
+	idle     atomic.Int64 // of measured: what nobody needs and is not deleted, see idleBytes
 }
 
 func (s *space) set(n int64) {
@@ -52,7 +53,37 @@ func (q *Queue) Release(ctx context.Context, lowest map[int32]int64) error {
 	if err := q.measure(); err != nil {
 		return err
 	}
-	return q.saveBounds(ctx)
+	bounds, err := q.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	idle, err := q.idleBytes(lowest, bounds)
+	if err != nil {
+		return unavailable("release queue", q.dir, err)
+	}
+	q.space.idle.Store(idle)
+	return q.saveBounds(bounds)
+}
+
+// idleBytes is the size of the newest segments of which all is folded. They
+// are kept (see the package's deviations) until the next one begins, so they
+// must not count against the cap: if they filled it, nothing could be appended
+// and no segment would ever begin. They are about one segment per partition.
+func (q *Queue) idleBytes(lowest map[int32]int64, bounds map[int32]Bounds) (int64, error) {
+	var total int64
+	for p, dir := range q.partitionDirs() {
+		if at, ok := lowest[int32(p)]; !ok || at < bounds[int32(p)].High {
+			continue
+		}
+		segs, err := listSegments(dir)
+		if err != nil {
+			return 0, err
+		}
+		if len(segs) > 0 {
+			total += segs[len(segs)-1].size
+		}
+	}
+	return total, nil
 }
 
 // releasable lists the segments wholly below lowest, and the size of all. The
@@ -117,17 +148,21 @@ func (q *Queue) measure() error {
 }
 
 // Pressure returns ErrThrottled while the embedded broker's segments are over
-// their cap. Ingest asks before each request; it costs two atomic loads unless
-// the cap is near.
+// their cap, apart from what idleBytes says. Ingest asks before each request;
+// it costs three atomic loads unless the cap is near.
 func (q *Queue) Pressure() error {
-	if q.cluster == nil || q.space.measured.Load()+q.space.appended.Load() <= q.maxBytes {
+	if q.cluster == nil {
+		return nil
+	}
+	most := q.maxBytes + q.space.idle.Load()
+	if q.space.measured.Load()+q.space.appended.Load() <= most {
 		return nil
 	}
 	// The estimate counts uncompressed bytes; look before refusing.
 	if err := q.measure(); err != nil {
 		return err
 	}
-	if q.space.measured.Load() <= q.maxBytes {
+	if q.space.measured.Load() <= most {
 		return nil
 	}
 	return &millrace.Error{

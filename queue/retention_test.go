@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +137,40 @@ func TestReleaseBySize(t *testing.T) {
 		t.Errorf("%d bytes left of %d", got, minMaxBytes)
 	}
 	fill(t, q, n, 1)
+}
+
+// TestSmallCap: where the newest segments of all partitions alone reach the cap,
+// a queue of which everything is folded takes records again, for ever, and
+// stays within a segment per partition of its cap.
+func TestSmallCap(t *testing.T) {
+	dir := t.TempDir()
+	opts := smallSegments()
+	opts.MaxBytes, opts.Durability = minMaxBytes, DurabilityOS
+	q := openQueue(t, opts, dir)
+	for n, full := 0, 0; full < 3; {
+		if n++; n > 10_000 {
+			t.Fatal("the queue is never full")
+		}
+		err := q.Append(t.Context(), []*millrace.Record{record("", 0, strings.Repeat(noise(uint64(n)), 8))})
+		if err == nil {
+			continue
+		}
+		if millrace.ErrorCode(err) != millrace.ErrThrottled {
+			t.Fatal(err)
+		}
+		full++
+		if got, most := diskBytes(t, dir), int64(minMaxBytes+4*(minSegment+batchBytes)); got > most {
+			t.Errorf("%d bytes on disk, want at most %d", got, most)
+		}
+		folded := map[int32]int64{}
+		for p, b := range bounds(t, q) {
+			folded[p] = b.High
+		}
+		release(t, q, folded)
+		if err := q.Pressure(); err != nil {
+			t.Fatalf("all is folded: %v", err)
+		}
+	}
 }
 
 func TestChooseRelease(t *testing.T) {
