@@ -37,7 +37,8 @@ type DB struct {
 	sizes   tableSizes
 	upkeep  upkeep
 
-	sqlSlots chan struct{} // statements of users that may run at once
+	sqlSlots   chan struct{} // statements of users that may run at once
+	statements statements
 }
 
 // open paths of this process: DuckDB's own lock holds between processes only.

@@ -18,13 +18,15 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 	if rows == nil {
 		rows = &millrace.EventRows{} // a commit alone, for instance of refusals
 	}
-	return db.write(ctx, "events", func(w *writer) error {
-		for _, part := range splitDays(rows) {
-			if err := writeDay(w, part); err != nil {
-				return err
+	return db.insist(ctx, func() error {
+		return db.write(ctx, "events", func(w *writer) error {
+			for _, part := range splitDays(rows) {
+				if err := writeDay(w, part); err != nil {
+					return err
+				}
 			}
-		}
-		return db.writeCommit(w, c)
+			return db.writeCommit(w, c)
+		})
 	})
 }
 

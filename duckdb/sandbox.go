@@ -67,6 +67,7 @@ func (db *DB) SQL(ctx context.Context, query string, lim millrace.SQLLimits) (*m
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	defer db.statements.add(&cancel)()
 	var out *millrace.Table
 	err := db.read(ctx, "sql", func(c *conn) error {
 		defer db.watchMemory(ctx, cancel)()

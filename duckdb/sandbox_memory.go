@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/metrics"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -50,6 +51,55 @@ func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (
 	return func() {
 		close(quit)
 		<-done
+	}
+}
+
+// statements is the users' statements that run, so that the writer can end them.
+type statements struct {
+	mu      sync.Mutex
+	running map[*context.CancelCauseFunc]bool
+}
+
+func (s *statements) add(cancel *context.CancelCauseFunc) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil {
+		s.running = map[*context.CancelCauseFunc]bool{}
+	}
+	s.running[cancel] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, cancel)
+	}
+}
+
+func (s *statements) end(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for cancel := range s.running {
+		(*cancel)(cause)
+	}
+}
+
+// memoryTries is how often a write that found no memory is tried again. A
+// statement that is ended gives its memory back within some tens of
+// milliseconds.
+const memoryTries = 5
+
+// insist runs a write. If it finds no memory, it ends users' statements, which
+// rank below ingest, and tries again.
+func (db *DB) insist(ctx context.Context, write func() error) error {
+	for try := 1; ; try++ {
+		err := write()
+		if errClass(err) != "Out of Memory" || try == memoryTries || ctx.Err() != nil {
+			return err
+		}
+		db.statements.end(errSQLMemory)
+		select {
+		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 
