@@ -1,12 +1,18 @@
 package duckdb
 
 import (
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"encoding/hex"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"syscall"
 	"testing"
 	"time"
+
+	driver "github.com/duckdb/duckdb-go/v2"
 
 	"github.com/millrace/millrace"
 )
@@ -92,4 +98,117 @@ func BenchmarkWriteEvents(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(fi.Size())/rows, "disk-B/row")
+}
+
+// BenchmarkRowAppender writes the same rows through the driver's row appender,
+// for comparison with BenchmarkWriteEvents.
+func BenchmarkRowAppender(b *testing.B) {
+	connector, err := driver.NewConnector(b.TempDir()+"/rows.duckdb?storage_compatibility_version=latest&threads=1&memory_limit=512MiB", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	std := sql.OpenDB(connector)
+	defer std.Close()
+	c, err := std.Conn(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	exec := func(q string) {
+		if _, err := c.ExecContext(b.Context(), q); err != nil {
+			b.Fatal(err)
+		}
+	}
+	exec("CREATE TABLE e " + eventColumns)
+	rows := accessRows(rowGroup, 0, 1)
+	b.ReportAllocs()
+	cpu := cpuTime()
+	b.ResetTimer()
+	for range b.N {
+		exec("BEGIN")
+		err := c.Raw(func(dc any) error {
+			a, err := driver.NewAppenderFromConn(dc.(*driver.Conn), "", "e")
+			if err != nil {
+				return err
+			}
+			for i := range rows.Len() {
+				if err := a.AppendRow(rowValues(rows, i)...); err != nil {
+					return err
+				}
+			}
+			return a.Close()
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		exec("COMMIT")
+	}
+	b.StopTimer()
+	n := float64(b.N * rowGroup)
+	b.ReportMetric(n/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/1000/n, "cpu-µs/row")
+}
+
+func rowValues(r *millrace.EventRows, i int) []sqldriver.Value {
+	var id driver.UUID
+	_, _ = hex.Decode(id[:], r.TraceID.At(i)) // all of them are hex
+	return []sqldriver.Value{
+		time.Unix(0, r.Time[i]), string(r.Project.At(i)), string(r.Source.At(i)), r.Kind[i].String(), string(r.Service.At(i)),
+		string(r.Host.At(i)), string(r.Env.At(i)), string(r.Release.At(i)), string(r.Level.At(i)), id, "",
+		string(r.Message.At(i)), r.Weight[i], string(r.Attrs.At(i)), time.Unix(0, r.Arrived[i]), r.Partition[i], r.Offset[i], r.Ordinal[i],
+	}
+}
+
+// loadedStore returns a store with n events, written as the pipeline does.
+func loadedStore(b *testing.B, groups int) (*DB, *millrace.EventRows) {
+	db := openTest(b)
+	var rows *millrace.EventRows
+	for i := range groups {
+		rows = accessRows(rowGroup, int64(i)*100, uint64(i))
+		writeEvents(b, db, rows)
+	}
+	return db, rows
+}
+
+// BenchmarkEvents reports the latency of the searches people do, over two
+// million rows.
+func BenchmarkEvents(b *testing.B) {
+	db, rows := loadedStore(b, 16)
+	all := func(f ...*millrace.Filter) millrace.EventQuery {
+		return millrace.EventQuery{From: math.MinInt64, To: math.MaxInt64, Limit: 100, Filter: &millrace.Filter{Op: millrace.FilterAnd, Sub: f}}
+	}
+	f := func(name string, q millrace.EventQuery) {
+		b.Run(name, func(b *testing.B) {
+			n := 0
+			for range b.N {
+				page, err := db.Events(b.Context(), q)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n = len(page.Events)
+			}
+			b.ReportMetric(float64(n), "found")
+		})
+	}
+	f("newest", all())
+	f("status=500", all(&millrace.Filter{Op: millrace.FilterEq, Field: "status", Value: "500"}))
+	f("common word", all(&millrace.Filter{Op: millrace.FilterText, Value: "Mozilla"}))
+	f("rare word", all(&millrace.Filter{Op: millrace.FilterText, Value: "items/4999\""}))
+	f("absent word", all(&millrace.Filter{Op: millrace.FilterText, Value: "nosuchword"}))
+	f("trace", all(&millrace.Filter{Op: millrace.FilterEq, Field: "trace_id", Value: string(rows.TraceID.At(77))}))
+	f("absent url", all(&millrace.Filter{Op: millrace.FilterEq, Field: "url", Value: "/nope"}))
+	b.Run("histogram", func(b *testing.B) {
+		for range b.N {
+			if _, err := db.CountEvents(b.Context(), all(), int64(time.Second)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("histogram rt>=2", func(b *testing.B) {
+		q := all(&millrace.Filter{Op: millrace.FilterGe, Field: "rt", Value: "2"})
+		for range b.N {
+			if _, err := db.CountEvents(b.Context(), q, int64(time.Second)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
