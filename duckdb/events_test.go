@@ -171,3 +171,32 @@ func TestMidnight(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestWriteAllocations: memory per flush must not depend on the rows.
+func TestWriteAllocations(t *testing.T) {
+	db := openTest(t)
+	rows := accessRows(10*chunkRows, 0, 1)
+	c := &millrace.Commit{Sink: millrace.SinkEvents, Positions: []millrace.Position{{Offset: 1}}}
+	allocs := testing.AllocsPerRun(5, func() {
+		if err := db.WriteEvents(t.Context(), rows, c); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 300 {
+		t.Errorf("%v allocations for %d rows", allocs, rows.Len())
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	f.Add(place{-1, 2, 3, 4}.cursor())
+	f.Add("AAAA")
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parseCursor(s)
+		if err == nil && p.compare(p) != 0 {
+			t.Errorf("%q: %v", s, p)
+		}
+		if q, err := parseCursor(p.cursor()); err != nil || q != p {
+			t.Errorf("%v became %v, %v", p, q, err)
+		}
+	})
+}

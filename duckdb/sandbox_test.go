@@ -396,3 +396,29 @@ func aliases(n int) string {
 	}
 	return s
 }
+
+// FuzzSQL runs whatever comes. Nothing may crash or change what is stored.
+func FuzzSQL(f *testing.F) {
+	for _, q := range []string{
+		"SELECT count(*) FROM events WHERE attrs->>'url' = '/x'", "WITH a AS (SELECT 1) SELECT * FROM a, range(3)",
+		"SELECT [x + 1 for x in [1, 2]], {'a': 1}, MAP {'k': 1}", "DELETE FROM positions", "SUMMARIZE events",
+		"SELECT * FROM (PIVOT events ON level IN ('info') USING count(*))", "SELECT 1.5::DECIMAL(38,20), INTERVAL 1 DAY, '1'::BIT",
+		"FROM events SELECT time, lag(time) OVER (PARTITION BY host ORDER BY time) LIMIT 3",
+	} {
+		f.Add(q)
+	}
+	db := withEvents(f, 100)
+	f.Fuzz(func(t *testing.T, q string) {
+		tab, err := db.SQL(t.Context(), q, millrace.SQLLimits{Timeout: time.Second, Rows: 100})
+		if err == nil {
+			if _, err := json.Marshal(tab); err != nil {
+				t.Errorf("%q: %v", q, err)
+			}
+		} else if c := millrace.ErrorCode(err); c == millrace.ErrInternal || c == millrace.ErrUnavailable {
+			t.Errorf("%q: %v", q, err)
+		}
+		if n := query(t, db, `SELECT count(*), (SELECT max("offset") FROM positions) FROM events`).Rows[0]; n[0] != int64(100) || n[1] != int64(7) {
+			t.Errorf("%q: now %v", q, n)
+		}
+	})
+}
