@@ -187,3 +187,19 @@ func BenchmarkMonth(b *testing.B) {
 	run("view service day", view("SELECT bucket, service, pv FROM rollup_traffic WHERE granularity = '1d' AND dimension_set = 'service'"))
 	run("view minutes", view("SELECT bucket, pv FROM rollup_traffic WHERE granularity = '1m' AND dimension_set = '' AND bucket >= TIMESTAMP '2026-03-30'"))
 }
+
+// TestWriteCellsAllocations holds the flush to a budget that does not grow with
+// the number of cells: columns are filled in place.
+func TestWriteCellsAllocations(t *testing.T) {
+	db, s := trafficStore(t)
+	cells := trafficCells(s, rand.New(rand.NewPCG(1, 1)), viewBase.Unix(), 2, 20_000)
+	commit := rollupCommit(viewBase)
+	got := testing.AllocsPerRun(3, func() {
+		if err := db.WriteCells(t.Context(), cells, commit); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 1000 {
+		t.Errorf("a flush of 20,000 cells allocates %.0f times, the budget is 1000", got)
+	}
+}

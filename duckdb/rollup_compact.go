@@ -75,6 +75,7 @@ func (db *DB) compact(ctx context.Context, now time.Time) (bool, error) {
 		if !due {
 			continue
 		}
+		db.setQuiet("", now)
 		err = db.write(ctx, "compaction", func(w *writer) error { return db.compactSlice(w, k, cutoff) })
 		if err == nil {
 			err = failpoint.Hit("compaction.after")

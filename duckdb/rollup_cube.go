@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/rollupdef"
@@ -62,6 +63,7 @@ func (k *cube) stateColumns() []string {
 type rollupState struct {
 	mu    sync.Mutex
 	cubes map[string]*cube // nil: not loaded; the map is replaced, not changed
+	quiet map[string]time.Time
 
 	// What follows is under DB.writeMu.
 	known periodMirror
@@ -159,10 +161,36 @@ func (db *DB) sortedCubes(ctx context.Context) ([]*cube, error) {
 	return out, err
 }
 
+// quietFor is how long upkeep that found nothing due does not look again, unless
+// other upkeep has done something since: looking costs some milliseconds per
+// rollup, and hours wait for minutes anyway.
+const quietFor = 30 * time.Second
+
+// isQuiet reports whether a task found nothing due shortly before now.
+func (db *DB) isQuiet(task string, now time.Time) bool {
+	db.rollups.mu.Lock()
+	defer db.rollups.mu.Unlock()
+	since, known := db.rollups.quiet[task]
+	return known && !now.Before(since) && now.Sub(since) < quietFor
+}
+
+// setQuiet notes that a task found nothing due at now; "" that something was
+// done, after which all have to look again.
+func (db *DB) setQuiet(task string, now time.Time) {
+	db.rollups.mu.Lock()
+	defer db.rollups.mu.Unlock()
+	if task == "" || db.rollups.quiet == nil {
+		db.rollups.quiet = map[string]time.Time{}
+	}
+	if task != "" {
+		db.rollups.quiet[task] = now
+	}
+}
+
 // forgetCubes makes the next use read the definitions again.
 func (db *DB) forgetCubes() {
 	db.rollups.mu.Lock()
-	db.rollups.cubes = nil
+	db.rollups.cubes, db.rollups.quiet = nil, nil
 	db.rollups.mu.Unlock()
 }
 

@@ -27,6 +27,9 @@ func (j *periodJob) is(key periodKey) bool { return j != nil && j.key == key }
 // computePeriods computes hours, or days from hours, that have ended and wait:
 // one slice.
 func (db *DB) computePeriods(ctx context.Context, now time.Time) (bool, error) {
+	if db.isQuiet("hours", now) {
+		return false, nil
+	}
 	cubes, err := db.sortedCubes(ctx)
 	if err != nil {
 		return false, err
@@ -44,6 +47,7 @@ func (db *DB) computePeriods(ctx context.Context, now time.Time) (bool, error) {
 			if !due {
 				continue
 			}
+			db.setQuiet("", now)
 			err = db.write(ctx, "hours", func(w *writer) error { return db.periodSlice(w, k, g, now) })
 			if err != nil {
 				db.cancelJob() // its last part may not be stored
@@ -51,6 +55,7 @@ func (db *DB) computePeriods(ctx context.Context, now time.Time) (bool, error) {
 			return true, err
 		}
 	}
+	db.setQuiet("hours", now)
 	return false, nil
 }
 

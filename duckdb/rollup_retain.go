@@ -14,6 +14,9 @@ import (
 // long as new ones: one slice. What is dropped first was computed into the next
 // granularity, and has no deltas left.
 func (db *DB) retainCells(ctx context.Context, now time.Time) (bool, error) {
+	if db.isQuiet("retention", now) {
+		return false, nil
+	}
 	cubes, err := db.sortedCubes(ctx)
 	if err != nil {
 		return false, err
@@ -30,10 +33,12 @@ func (db *DB) retainCells(ctx context.Context, now time.Time) (bool, error) {
 				return false, err
 			}
 			if due {
+				db.setQuiet("", now)
 				return true, db.write(ctx, "retention", func(w *writer) error { return db.dropSlice(w, k, g, query) })
 			}
 		}
 	}
+	db.setQuiet("retention", now)
 	return false, nil
 }
 

@@ -18,9 +18,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestEqualsMemory(t *testing.T) {
-	for seed := range uint64(2) {
-		storetest.Equal(t, seed, memory.New(), openTest(t))
-	}
+	storetest.Equal(t, 1, memory.New(), openTest(t))
 }
 
 func openForSuite(t testing.TB, path string) *DB {
