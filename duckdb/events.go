@@ -95,9 +95,16 @@ type textColumn struct {
 // split in two when written.
 func textColumns(r *millrace.EventRows) []textColumn {
 	return []textColumn{
-		{&r.Project, colProject}, {&r.Source, colSource}, {&r.Service, colService}, {&r.Host, colHost},
-		{&r.Env, colEnv}, {&r.Release, colRelease}, {&r.Level, colLevel}, {&r.Message, colMessage},
-		{&r.Attrs, colAttrs}, {&r.TraceID, colTraceText},
+		{&r.Project, colProject},
+		{&r.Source, colSource},
+		{&r.Service, colService},
+		{&r.Host, colHost},
+		{&r.Env, colEnv},
+		{&r.Release, colRelease},
+		{&r.Level, colLevel},
+		{&r.Message, colMessage},
+		{&r.Attrs, colAttrs},
+		{&r.TraceID, colTraceText},
 	}
 }
 

@@ -203,8 +203,10 @@ func (ck *checker) node(n map[string]any, at standing) error {
 
 // internalTable reports whether a name could be a table of the store's own.
 func internalTable(lower string) bool {
-	for _, prefix := range []string{"events_", "clients", "ledger_rows", "admitted", "meta_version", "rollups", "cell_",
-		"deltas_", "minutes_", "hours_", "days_", "duckdb_", "pg_", "sqlite_", "pragma_"} {
+	for _, prefix := range []string{
+		"events_", "clients", "ledger_rows", "admitted", "meta_version", "rollups", "cell_",
+		"deltas_", "minutes_", "hours_", "days_", "duckdb_", "pg_", "sqlite_", "pragma_",
+	} {
 		if strings.HasPrefix(lower, prefix) {
 			return true
 		}
