@@ -7,12 +7,15 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// eventsSink stores raw rows: whole row groups, or what there is after the
-// flush interval.
+// eventsSink stores raw rows: whole row groups, or what there is after the flush
+// interval. It waits a little longer for a row group that is filling up: a
+// smaller transaction passes through the store's write-ahead log and is written
+// twice.
 type eventsSink struct {
 	*sink
 	p     *Pipeline
 	rows  *millrace.EventRows
+	spare *millrace.EventRows // being stored, or empty
 	limit int       // rows per transaction; less than FlushRows after a failure
 	since time.Time // when the oldest row not yet stored came in
 	last  verdict   // the newest row
@@ -54,27 +57,46 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 }
 
 // tick flushes if the oldest row has waited long enough.
-func (s *eventsSink) tick(ctx context.Context, _ bool) error {
-	if s.since.IsZero() || s.p.deps.Now().Sub(s.since) < s.p.opts.FlushInterval.Std() {
+func (s *eventsSink) tick(ctx context.Context, behind bool) error {
+	if s.busy() {
+		return nil // rows gather meanwhile, for a larger transaction
+	}
+	if err := s.wait(); err != nil {
+		return err
+	}
+	wait := s.p.opts.FlushInterval.Std()
+	if behind || s.rows.Len() > s.limit/2 {
+		wait = wait * 8 / 5
+	}
+	if s.since.IsZero() || s.p.deps.Now().Sub(s.since) < wait {
 		return nil
 	}
 	return s.flush(ctx)
 }
 
+// flush starts to store the rows. The other buffer takes the next ones.
 func (s *eventsSink) flush(ctx context.Context) error {
+	if err := s.wait(); err != nil {
+		return err
+	}
 	s.since = time.Time{}
 	if !s.pending() {
 		return nil
 	}
-	c := s.commit()
-	err := s.p.store(ctx, c, func(ctx context.Context) error {
-		return s.p.deps.Store.WriteEvents(ctx, s.rows, c)
+	c, rows, last := s.commit(), s.rows, s.last
+	s.rows, s.spare = s.spare, rows
+	s.write(func() error {
+		return s.p.store(ctx, c, func(ctx context.Context) error {
+			return s.p.deps.Store.WriteEvents(ctx, rows, c)
+		})
+	}, func(err error) error {
+		if err != nil {
+			return s.p.poison(s.name, rows.Len(), last, err)
+		}
+		s.limit = min(2*s.limit, s.p.opts.FlushRows)
+		s.p.relax(s.name, s.limit)
+		rows.Reset()
+		return nil
 	})
-	if err != nil {
-		return s.p.poison(s.name, s.rows.Len(), s.last, err)
-	}
-	s.limit = min(2*s.limit, s.p.opts.FlushRows)
-	s.p.relax(s.name, s.limit)
-	s.rows.Reset()
 	return nil
 }

@@ -152,7 +152,8 @@ const unitsAhead = 8
 type sinkLoop interface {
 	fold(ctx context.Context, u *unit) error
 	tick(ctx context.Context, behind bool) error
-	flush(ctx context.Context) error
+	flush(ctx context.Context) error // starts; see wait
+	wait() error
 }
 
 // drive feeds one sink until ctx ends, then commits what it holds.
@@ -160,6 +161,7 @@ func (p *Pipeline) drive(ctx context.Context, stop context.CancelCauseFunc, s si
 	tick := time.NewTicker(min(p.opts.FlushInterval.Std(), p.opts.RollupInterval.Std()) / 5)
 	defer tick.Stop()
 	storing := context.WithoutCancel(ctx) // a transaction under way is finished, not torn
+	defer func() { stop(s.wait()) }()
 	for {
 		var err error
 		select {

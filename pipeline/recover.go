@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace"
@@ -47,12 +48,12 @@ func (p *Pipeline) recover(ctx context.Context, lost map[int32]queue.Regression)
 	for _, part := range sortedPartitions(bounds) {
 		reconcile(part, bounds[part], lost[part], []*sink{es, rs})
 	}
-	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
+	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, spare: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
 	engine := rollup.NewEngine(p.deps.Rollups, rollup.Limits{Values: p.opts.DimensionValues})
 	engine.Restore(admitted)
 	st.rollup = &rollupSink{sink: rs, p: p, engine: engine, limit: p.limit(rs.name, unlimited)}
 	for _, s := range []sinkLoop{st.events, st.rollup} {
-		if err := s.flush(ctx); err != nil {
+		if err := errors.Join(s.flush(ctx), s.wait()); err != nil {
 			return nil, fmt.Errorf("record gaps: %w", err)
 		}
 	}

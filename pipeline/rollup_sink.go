@@ -87,6 +87,12 @@ func (s *rollupSink) foldSome(u *unit, events []millrace.Event) (n int, err erro
 // tick is the flush barrier: due after the interval, or twice that while the
 // sink is behind.
 func (s *rollupSink) tick(ctx context.Context, behind bool) error {
+	if s.busy() {
+		return nil
+	}
+	if err := s.wait(); err != nil {
+		return err
+	}
 	wait := s.p.opts.RollupInterval.Std()
 	if behind {
 		wait *= 2
@@ -97,23 +103,31 @@ func (s *rollupSink) tick(ctx context.Context, behind bool) error {
 	return s.flush(ctx)
 }
 
+// flush drains the cells and starts to store them.
 func (s *rollupSink) flush(ctx context.Context) error {
+	if err := s.wait(); err != nil {
+		return err
+	}
 	s.since = time.Time{}
 	if !s.pending() {
 		return nil
 	}
-	drained := s.engine.Drain()
+	drained, folded, last := s.engine.Drain(), s.folded, s.last
+	s.folded = 0
 	c := s.commit()
 	c.Admitted = drained.Admitted
-	err := s.p.store(ctx, c, func(ctx context.Context) error {
-		return s.p.deps.Store.WriteCells(ctx, drained.Cells, c)
+	s.write(func() error {
+		return s.p.store(ctx, c, func(ctx context.Context) error {
+			return s.p.deps.Store.WriteCells(ctx, drained.Cells, c)
+		})
+	}, func(err error) error {
+		if err != nil {
+			return s.p.poison(s.name, folded, last, err)
+		}
+		s.p.foldedOther(drained.Folded)
+		s.limit = min(2*s.limit, unlimited)
+		s.p.relax(s.name, s.limit)
+		return nil
 	})
-	if err != nil {
-		return s.p.poison(s.name, s.folded, s.last, err)
-	}
-	s.p.foldedOther(drained.Folded)
-	s.folded = 0
-	s.limit = min(2*s.limit, unlimited)
-	s.p.relax(s.name, s.limit)
 	return nil
 }

@@ -22,7 +22,33 @@ type sink struct {
 	aside     []millrace.SetAside
 	condemned map[verdict]string // events that this sink cannot take, with the reason
 	now       func() int64
+
+	// The transaction under way. The sink goes on folding meanwhile, so that the
+	// Store's core and the sink's are both at work; the next transaction waits
+	// for this one, so that positions are committed in order.
+	writing chan error
+	written func(error) error // turns the outcome into the sink's error
 }
+
+// write starts a transaction. None may be under way.
+func (s *sink) write(do func() error, written func(error) error) {
+	done := make(chan error, 1)
+	s.writing, s.written = done, written
+	go func() { done <- do() }()
+}
+
+// wait ends the transaction under way, if any, and returns its error.
+func (s *sink) wait() error {
+	if s.writing == nil {
+		return nil
+	}
+	err := <-s.writing
+	s.writing = nil
+	return s.written(err)
+}
+
+// busy reports whether a transaction is under way and not yet done.
+func (s *sink) busy() bool { return s.writing != nil && len(s.writing) == 0 }
 
 // begin decides what the sink does with a unit: nothing (false), if it was
 // folded or is a duplicate, or fold the events from an ordinal on.
