@@ -16,9 +16,9 @@ type eventsSink struct {
 	p     *Pipeline
 	rows  *millrace.EventRows
 	spare *millrace.EventRows // being stored, or empty
-	limit int       // rows per transaction; less than FlushRows after a failure
-	since time.Time // when the oldest row not yet stored came in
-	last  verdict   // the newest row
+	limit int                 // rows per transaction; less than FlushRows after a failure
+	since time.Time           // when the oldest row not yet stored came in
+	last  verdict             // the newest row
 }
 
 func (s *eventsSink) fold(ctx context.Context, u *unit) error {
