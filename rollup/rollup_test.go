@@ -319,7 +319,7 @@ func TestCapFoldsIntoOther(t *testing.T) {
 func TestLongValuesAreCutAtARune(t *testing.T) {
 	d := newDict("url", 10)
 	long := strings.Repeat("é", MaxValue)
-	c := d.code([]byte(long), 1)
+	c := d.code(long, 1)
 	if got := d.values[c]; len(got) > MaxValue || !strings.HasPrefix(long, got) {
 		t.Fatalf("value of %d bytes", len(got))
 	}

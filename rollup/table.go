@@ -8,13 +8,14 @@ import (
 )
 
 // table holds the open cells of one set of dimensions, a column per state. A
-// row is one cell. The key of a row is built by interning pairs: the codes of
-// the first two dimensions yield a number, that and the third code another, so
-// that a key of any length needs maps of plain integers only.
+// row is one cell. Its key is the minute's index with the codes of its
+// dimensions; where these do not fit into 64 bits they are interned in pairs:
+// the codes of the first two dimensions yield a number, that and the third code
+// another, so that a key of any length needs indexes of plain integers only.
 type table struct {
 	set     millrace.DimensionSet
-	pairs   []map[uint64]uint32 // pairs[i] joins the key of dims[:i+1] with dims[i+1]
-	rows    map[uint64]uint32   // minute index and key to row
+	pairs   []index // pairs[i] joins the key of dims[:i+1] with dims[i+1]
+	rows    index   // key to row
 	minutes []int64
 	codes   [][]uint32 // per dimension of the set
 	states  []column
@@ -30,47 +31,79 @@ type column struct {
 }
 
 func newTable(set millrace.DimensionSet, states []millrace.StateSpec) *table {
-	t := &table{set: set, rows: map[uint64]uint32{}, codes: make([][]uint32, len(set.Dims))}
-	for range max(0, len(set.Dims)-1) {
-		t.pairs = append(t.pairs, map[uint64]uint32{})
-	}
+	t := &table{set: set, codes: make([][]uint32, len(set.Dims))}
+	t.pairs = make([]index, max(0, len(set.Dims)-1))
 	for _, s := range states {
 		t.states = append(t.states, column{kind: s.Kind})
 	}
 	return t
 }
 
-// row returns the row of the event whose dimension codes are given.
-func (t *table) row(minute int64, minuteIndex uint32, codes []uint32) uint32 {
-	var key uint32
-	for i, d := range t.set.Dims {
-		if i == 0 {
-			key = codes[d]
-			continue
+// Keys that hold two codes: 15 bits of the minute's index, 24 of each code. The
+// highest bit tells other keys from them.
+const (
+	maxPacked = 1 << 24
+	maxMinute = 1 << 15
+	interned  = 1 << 63
+)
+
+// locate finds the rows of the events in c, or makes them.
+func (t *table) locate(c *cube, minutes []int64) {
+	n := len(c.weights)
+	c.keys, c.rows = c.keys[:n], c.rows[:n]
+	switch dims := t.set.Dims; len(dims) {
+	case 0:
+		for i, m := range c.minutes {
+			c.keys[i] = uint64(m) << 32
 		}
-		pair := uint64(key)<<32 | uint64(codes[d])
-		m := t.pairs[i-1]
-		next, ok := m[pair]
-		if !ok {
-			next = uint32(len(m))
-			m[pair] = next
+	case 1:
+		codes := c.codes[dims[0]][:n]
+		for i, m := range c.minutes {
+			c.keys[i] = uint64(m)<<32 | uint64(codes[i])
 		}
-		key = next
+	case 2:
+		first, second := c.codes[dims[0]][:n], c.codes[dims[1]][:n]
+		for i, m := range c.minutes {
+			if m < maxMinute && first[i] < maxPacked && second[i] < maxPacked {
+				c.keys[i] = uint64(m)<<48 | uint64(first[i])<<24 | uint64(second[i])
+			} else {
+				c.keys[i] = t.interned(c, i)
+			}
+		}
+	default:
+		for i := range c.minutes {
+			c.keys[i] = t.interned(c, i)
+		}
 	}
-	at := uint64(minuteIndex)<<32 | uint64(key)
-	r, ok := t.rows[at]
-	if !ok {
-		r = t.grow(minute, codes)
-		t.rows[at] = r
+	last, row := ^uint64(0), uint32(0) // no key is all ones
+	for i, key := range c.keys {
+		if key != last {
+			var ok bool
+			if row, ok = t.rows.find(key); !ok {
+				row = t.grow(c, i, minutes[c.minutes[i]])
+				t.rows.put(key, row)
+			}
+			last = key
+		}
+		c.rows[i] = row
 	}
-	return r
 }
 
-func (t *table) grow(minute int64, codes []uint32) uint32 {
+// interned returns the key of event i of c.
+func (t *table) interned(c *cube, i int) uint64 {
+	key := c.codes[t.set.Dims[0]][i]
+	for j, d := range t.set.Dims[1:] {
+		key = t.pairs[j].intern(uint64(key)<<32 | uint64(c.codes[d][i]))
+	}
+	return interned | uint64(c.minutes[i])<<32 | uint64(key)
+}
+
+// grow adds the row of event i of c.
+func (t *table) grow(c *cube, i int, minute int64) uint32 {
 	r := uint32(len(t.minutes))
 	t.minutes = append(t.minutes, minute)
-	for i, d := range t.set.Dims {
-		t.codes[i] = append(t.codes[i], codes[d])
+	for j, d := range t.set.Dims {
+		t.codes[j] = append(t.codes[j], c.codes[d][i])
 	}
 	for i := range t.states {
 		switch c := &t.states[i]; c.kind {
@@ -89,9 +122,9 @@ func (t *table) grow(minute int64, codes []uint32) uint32 {
 
 // reset forgets all rows. What drain handed out is not touched.
 func (t *table) reset() {
-	clear(t.rows)
-	for _, m := range t.pairs {
-		clear(m)
+	t.rows.reset()
+	for i := range t.pairs {
+		t.pairs[i].reset()
 	}
 	n := len(t.minutes)
 	t.minutes = make([]int64, 0, n)
