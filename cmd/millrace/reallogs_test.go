@@ -110,7 +110,7 @@ func (in *instance) checkTraffic(c *counts) {
 	t := in.t
 	t.Helper()
 	equalCounts(t, "rows per status", in.sqlMap(`SELECT attrs->>'status', count(*) FROM events WHERE kind = 'access' GROUP BY 1`), c.status)
-	equalCounts(t, "rows per path", in.sqlMap(`SELECT attrs->>'url', count(*) FROM events WHERE kind = 'access' GROUP BY 1`), c.path)
+	equalCounts(t, "rows per path", in.sqlMap(`SELECT coalesce(attrs->>'url', ''), count(*) FROM events WHERE kind = 'access' GROUP BY 1`), c.path)
 	pv := func(g string) map[string]string {
 		return in.sqlMap(`SELECT strftime(bucket, '%Y-%m-%dT%H:%M:%SZ'), pv FROM rollup_traffic WHERE granularity = '` + g + `' AND dimension_set = ''`)
 	}
