@@ -16,7 +16,8 @@ import (
 type space struct {
 	measured atomic.Int64 // bytes at the last look
 	appended atomic.Int64 // bytes since, uncompressed: an upper bound
-	idle     atomic.Int64 // of measured: what nobody needs and is not deleted, see idleBytes
+	idle     atomic.Int64 // of measured: what nobody needs and is not deleted, see shares
+	waiting  atomic.Int64 // of measured: about what is not folded by all sinks
 }
 
 func (s *space) set(n int64) {
@@ -57,34 +58,45 @@ func (q *Queue) Release(ctx context.Context, lowest map[int32]int64) error {
 	if err != nil {
 		return err
 	}
-	idle, err := q.idleBytes(lowest, bounds)
-	if err != nil {
+	if err := q.share(lowest, bounds); err != nil {
 		return unavailable("release queue", q.dir, err)
 	}
-	q.space.idle.Store(idle)
 	return q.saveBounds(bounds)
 }
 
-// idleBytes is the size of the newest segments of which all is folded. They
-// are kept (see the package's deviations) until the next one begins, so they
-// must not count against the cap: if they filled it, nothing could be appended
-// and no segment would ever begin. They are about one segment per partition.
-func (q *Queue) idleBytes(lowest map[int32]int64, bounds map[int32]Bounds) (int64, error) {
-	var total int64
+// share divides the segments' bytes into what waits to be folded, estimated
+// within a segment by its offsets, and what is idle: the newest segments of
+// which all is folded. These are kept (see the package's deviations) until the
+// next one begins, so they must not count against the cap: if they filled it,
+// nothing could be appended and no segment would ever begin. They are about one
+// segment per partition.
+func (q *Queue) share(lowest map[int32]int64, bounds map[int32]Bounds) error {
+	var idle, waiting int64
 	for p, dir := range q.partitionDirs() {
-		if at, ok := lowest[int32(p)]; !ok || at < bounds[int32(p)].High {
-			continue
-		}
 		segs, err := listSegments(dir)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if len(segs) > 0 {
-			total += segs[len(segs)-1].size
+		at, end := lowest[int32(p)], bounds[int32(p)].High
+		if len(segs) > 0 && at >= end {
+			idle += segs[len(segs)-1].size
+		}
+		for i := len(segs) - 1; i >= 0 && end > at; i-- {
+			s := &segs[i]
+			part := float64(end-max(at, s.base)) / float64(end-s.base)
+			waiting += int64(part * float64(s.size))
+			end = s.base
 		}
 	}
-	return total, nil
+	q.space.idle.Store(idle)
+	q.space.waiting.Store(waiting)
+	return nil
 }
+
+// Waiting returns about how many bytes of records are not folded by all sinks
+// yet, as of the last Release, and all that was appended since. Those appended
+// since count uncompressed. It is 0 for an external broker.
+func (q *Queue) Waiting() int64 { return q.space.waiting.Load() + q.space.appended.Load() }
 
 // releasable lists the segments wholly below lowest, and the size of all. The
 // newest of a partition is never among them: see the package's deviations.
@@ -148,7 +160,7 @@ func (q *Queue) measure() error {
 }
 
 // Pressure returns ErrThrottled while the embedded broker's segments are over
-// their cap, apart from what idleBytes says. Ingest asks before each request;
+// their cap, apart from what is idle (see share). Ingest asks before each request;
 // it costs three atomic loads unless the cap is near.
 func (q *Queue) Pressure() error {
 	if q.cluster == nil {

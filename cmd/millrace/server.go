@@ -70,7 +70,7 @@ func (s *server) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "create data directory", Err: err, Hint: "choose a directory that can be written with --data"}
 	}
-	s.disk = &diskGuard{dir: s.cfg.Data, high: s.cfg.DiskHigh}
+	s.disk = &diskGuard{dir: s.cfg.Data, high: s.cfg.DiskHigh, waiting: func() int64 { return s.queue.Waiting() }}
 	if err := s.disk.look(); err != nil {
 		return err
 	}
