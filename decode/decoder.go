@@ -18,6 +18,7 @@ type Decoder struct {
 	seen map[string]int // keys of an event with very many attributes
 	key  []byte         // dotted name of a nested field
 	js   jsonEvent
+	keys keyCache
 	// distinct tells that the event's attributes are known to have distinct keys,
 	// which spares finish the check; parsers that know say so.
 	distinct bool

@@ -51,6 +51,7 @@ type Framing struct {
 	Refused []RefusedLine // ascending
 
 	joiner Joiner
+	keys   *keyCache // made for the first body that may have JSON
 }
 
 // bom is the UTF-8 byte order mark, which Windows programs put before a text.
@@ -85,6 +86,9 @@ func Frame(name string, body []byte, lim Limits, res *Framing) error {
 	}
 	if f.join {
 		res.joiner.Reset()
+	}
+	if res.keys == nil && f.json != jsonNever {
+		res.keys = new(keyCache)
 	}
 	s := framer{res: res, f: f, lim: lim, body: body, checkUTF8: !utf8.Valid(body)}
 	s.run()
@@ -150,7 +154,7 @@ func (s *framer) line(span Span, text []byte) (end, n int) {
 			return end, n
 		}
 	} else if s.f.json == jsonAlways || (s.f.json == jsonLikely && text[0] == '{' && likelyJSON(text)) {
-		if pos, ok := checkJSON(text); !ok {
+		if pos, ok := s.res.keys.check(text); !ok {
 			if pos < len(text) || !s.joinObject(&span, &n) {
 				s.refuse(span, ReasonBadJSON, s.detail(func() string { return describeJSON(text, pos) }))
 				return end, n

@@ -103,8 +103,8 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
 		return skipSpace(b, i+1) == len(b)
 	}
-	for {
-		key, next := d.jsonKey(b, i)
+	for entry := uint8(0); ; {
+		key, field, next := d.memberKey(b, i, &entry)
 		if next < 0 {
 			return false
 		}
@@ -112,21 +112,57 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 		if end < 0 {
 			return false
 		}
-		if raw[0] != 'n' {
-			d.member(e, key, val, raw[0], raw)
+		switch {
+		case raw[0] == 'n':
+		case field.slot == slotNone:
+			e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: val})
+		default:
+			d.member(e, field, key, val, raw[0], raw)
 		}
-		if i = skipSpace(b, end); i >= len(b) {
+		i = end
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) {
 			return false
 		}
 		switch b[i] {
 		case ',':
-			i = skipSpace(b, i+1)
+			i++
+			if i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
 		case '}':
 			return skipSpace(b, i+1) == len(b)
 		default:
 			return false
 		}
 	}
+}
+
+// memberKey reads a key of the outermost object and its colon at i, with what
+// its field is for. entry is that of the key before, and of this one after.
+func (d *Decoder) memberKey(b []byte, i int, entry *uint8) (key string, f field, next int) {
+	at, next := d.keys.guess(b, i, *entry)
+	if next >= 0 {
+		*entry = at
+		f = d.keys[at].field
+		key = borrow(b[i+1 : next-2])
+		if next < len(b) && b[next] <= ' ' {
+			next = skipSpace(b, next)
+		}
+		return key, f, next
+	}
+	if key, next = d.jsonKey(b, i); next < 0 {
+		return "", f, -1
+	}
+	// With escapes or white space the key is longer than its text and the colon.
+	if n := i + len(key) + 3; n <= next && b[n-1] == ':' && b[n-2] == '"' && string(b[i+1:n-2]) == key {
+		*entry = d.keys.learn(*entry, b[i:n])
+	} else {
+		*entry = 0
+	}
+	return key, fieldOf(key), next
 }
 
 // jsonKey reads a key and its colon at i; next is the start of the value.
@@ -174,11 +210,42 @@ func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end 
 		}
 		return millrace.BoolValue(c == 't'), b[i:end], end
 	}
+	if v, end = plainNumber(b, i); end > 0 {
+		return v, b[i:end], end
+	}
 	end, integer := scanNumber(b, i)
 	if end < 0 {
 		return v, nil, -1
 	}
 	return numberValue(b[i:end], integer), b[i:end], end
+}
+
+// plainNumber reads and parses the usual numbers in one pass: digits, perhaps
+// with a fraction, few enough that the result is exact (see decimal). end is
+// negative if the number is none of them.
+func plainNumber(b []byte, i int) (v millrace.Value, end int) {
+	start, digits := i, int64(0)
+	for i < len(b) && isDigit(b[i]) {
+		digits = digits*10 + int64(b[i]-'0')
+		i++
+	}
+	if n := i - start; n == 0 || n > 18 || (n > 1 && b[start] == '0') || i == len(b) {
+		return v, -1
+	}
+	if b[i] != '.' {
+		if b[i]|0x20 == 'e' {
+			return v, -1
+		}
+		return millrace.IntValue(digits), i
+	}
+	point := i
+	for i++; i < len(b) && isDigit(b[i]); i++ {
+		digits = digits*10 + int64(b[i]-'0')
+	}
+	if i == point+1 || i-start > 16 || i == len(b) || b[i]|0x20 == 'e' {
+		return v, -1
+	}
+	return millrace.NumberValue(float64(digits)/pow10[i-point-1], borrow(b[start:i])), i
 }
 
 // numberValue returns the value of a JSON number.
@@ -202,8 +269,8 @@ func numberValue(lit []byte, integer bool) millrace.Value {
 
 // member files one field of the outermost object. tag is the first byte of the
 // value as JSON, raw its text, which matters for numbers and objects only.
-func (d *Decoder) member(e *millrace.Event, key string, v millrace.Value, tag byte, raw []byte) {
-	s, rank := jsonField(key)
+func (d *Decoder) member(e *millrace.Event, f field, key string, v millrace.Value, tag byte, raw []byte) {
+	s, rank := f.slot, f.rank
 	switch {
 	case s == slotNone:
 	case tag == '{' && isParent(s, key):

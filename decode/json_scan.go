@@ -193,6 +193,9 @@ func scanString(b []byte, i int) (end int, escaped bool) {
 			m := ((x - spaces) | ((x ^ quotes) - ones) | ((x ^ backslash) - ones)) & ^x & highs
 			if m != 0 {
 				i += bits.TrailingZeros64(m) / 8
+				if b[i] == '"' {
+					return i + 1, escaped
+				}
 				break
 			}
 			i += 8

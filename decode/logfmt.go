@@ -135,14 +135,15 @@ func (d *Decoder) logfmtFields(e *millrace.Event, line []byte) {
 			continue
 		}
 		key := borrow(p.key)
+		f := fieldOf(key)
 		switch {
 		case !p.pair:
-			d.member(e, key, millrace.BoolValue(true), 't', nil)
+			d.member(e, f, key, millrace.BoolValue(true), 't', nil)
 		case p.quoted:
-			d.member(e, key, millrace.StringValue(d.jsonString(p.val, p.valid && p.escape)), '"', nil)
+			d.member(e, f, key, millrace.StringValue(d.jsonString(p.val, p.valid && p.escape)), '"', nil)
 		default:
 			v, tag := bareValue(p.val)
-			d.member(e, key, v, tag, p.val)
+			d.member(e, f, key, v, tag, p.val)
 		}
 	}
 	d.finishAccess(e)
