@@ -56,6 +56,8 @@ type jsonEvent struct {
 	// val is set.
 	attr [slotCount]int
 	gone [slotCount]int // indexes of attributes to remove
+	// canon tells that the attribute has its canonical name already.
+	canon [slotCount]bool
 }
 
 // parseJSON fills e from an object, or returns false and leaves e as it is.
@@ -284,7 +286,7 @@ func (d *Decoder) member(e *millrace.Event, f field, key string, v millrace.Valu
 			return
 		}
 	case s < slotCount:
-		d.accessMember(e, s, rank, key, v)
+		d.accessMember(e, f, key, v)
 		return
 	}
 	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})

@@ -20,15 +20,15 @@ var accessNames = [slotCount]string{
 }
 
 // accessMember appends a field as attribute and notes it for its slot.
-func (d *Decoder) accessMember(e *millrace.Event, s slot, rank uint8, key string, v millrace.Value) {
-	js := &d.js
+func (d *Decoder) accessMember(e *millrace.Event, f field, key string, v millrace.Value) {
+	js, s, rank := &d.js, f.slot, f.rank
 	had := js.rank[s]
 	if had > 0 && js.attr[s] >= 0 && e.Attrs[js.attr[s]].Key == key { // a duplicate key
 		e.Attrs[js.attr[s]].Value = v
 		return
 	}
 	if rank > had {
-		js.rank[s], js.attr[s] = rank, len(e.Attrs)
+		js.rank[s], js.attr[s], js.canon[s] = rank, len(e.Attrs), f.canon
 	}
 	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
 }
@@ -57,8 +57,12 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 		if js.rank[s] == 0 {
 			continue
 		}
+		i := js.attr[s]
+		if i >= 0 && js.canon[s] && isCanonical(s, &e.Attrs[i].Value) {
+			continue
+		}
 		v, act := d.accessValue(e, s, d.slotValue(e, s))
-		switch i := js.attr[s]; {
+		switch {
 		case i < 0 && act != actDrop:
 			e.Attrs = append(e.Attrs, millrace.Attr{Key: accessNames[s], Value: v})
 		case i < 0:
@@ -77,6 +81,20 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 	if gone > 0 {
 		removeAttrs(e, js.gone[:gone])
 	}
+}
+
+// isCanonical spares most values the look of accessValue, which would keep them
+// as they are.
+func isCanonical(s slot, v *millrace.Value) bool {
+	switch v.Kind() {
+	case millrace.ValueInt:
+		return true
+	case millrace.ValueFloat:
+		return s != slotStatus
+	case millrace.ValueString:
+		return (s == slotMethod || s == slotAgent || s == slotReferer) && len(v.String()) > 1
+	}
+	return false
 }
 
 // accessDuration adds rt from a duration whose unit is known: Caddy logs

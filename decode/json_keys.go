@@ -1,13 +1,15 @@
 package decode
 
+import "encoding/binary"
+
 // The lines of a source have the same fields in the same order. So the scanner
 // remembers what followed each key and compares the text at hand with it: one
 // comparison stands for finding the key's end, checking it, and looking up what
 // the field is for. What is guessed wrong costs a comparison.
 
-// maxCachedKey is the longest key remembered, with its quotes and its colon.
-// Longer ones are rare, and an entry should stay within a cache line.
-const maxCachedKey = 44
+// maxCachedKey is the longest key remembered, with its quotes and its colon:
+// four words, which are compared without a call. Longer ones are rare.
+const maxCachedKey = 32
 
 // cachedKey is a key as it is written, `"status":`, and what its field is for.
 type cachedKey struct {
@@ -15,17 +17,20 @@ type cachedKey struct {
 	next  uint8 // entry of the key that followed it last time
 	field field
 	text  [maxCachedKey]byte
+	words [2]uint64 // the first 16 bytes of text
+	masks [2]uint64 // which of their bytes the text has
 }
 
 // field is what jsonField says of a key.
 type field struct {
-	slot slot
-	rank uint8
+	slot  slot
+	rank  uint8
+	canon bool // the key is the canonical name of an access slot
 }
 
 func fieldOf(key string) field {
 	s, rank := jsonField(key)
-	return field{s, rank}
+	return field{s, rank, s < slotCount && accessNames[s] == key}
 }
 
 // keyCache holds keys by a hash, two of them where two have the same; a third
@@ -39,7 +44,20 @@ func (c *keyCache) guess(b []byte, i int, prev uint8) (entry uint8, next int) {
 	entry = c[prev].next
 	k := &c[entry]
 	end := i + int(k.n)
-	if k.n == 0 || end > len(b) || string(b[i:end]) != string(k.text[:k.n]) {
+	if k.n == 0 {
+		return 0, -1
+	}
+	if i+16 <= len(b) {
+		p := b[i : i+16]
+		differ := (binary.LittleEndian.Uint64(p)^k.words[0])&k.masks[0] | (binary.LittleEndian.Uint64(p[8:])^k.words[1])&k.masks[1]
+		if differ != 0 {
+			return 0, -1
+		}
+		if k.n <= 16 {
+			return entry, end
+		}
+	}
+	if end > len(b) || string(b[i:end]) != string(k.text[:k.n]) {
 		return 0, -1
 	}
 	return entry, end
@@ -62,7 +80,12 @@ func (c *keyCache) learn(prev uint8, text []byte) uint8 {
 	}
 	if string(k.text[:k.n]) != string(text) {
 		k.n, k.next = uint8(len(text)), 0
+		k.text = [maxCachedKey]byte{}
 		copy(k.text[:], text)
+		for w := range k.words {
+			k.words[w] = binary.LittleEndian.Uint64(k.text[8*w:])
+			k.masks[w] = ^uint64(0) >> (64 - 8*min(8, max(0, len(text)-8*w)))
+		}
 		k.field = fieldOf(key)
 	}
 	c[prev].next = at
