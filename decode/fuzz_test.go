@@ -84,6 +84,14 @@ func FuzzJSONScan(f *testing.F) {
 		if ok != want && bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) < maxDepth {
 			t.Fatalf("%q: got %v, want %v", b, ok, want)
 		}
+		// The cache of keys changes no answer, cold or warm or after other keys.
+		cached := &keyCache{}
+		for _, line := range [][]byte{b, b, []byte(samples["json"]), b} {
+			gotPos, gotOK := cached.check(line)
+			if wantPos, wantOK := checkJSON(line); gotPos != wantPos || gotOK != wantOK {
+				t.Fatalf("%q: got %d %v, want %d %v", line, gotPos, gotOK, wantPos, wantOK)
+			}
+		}
 		if !ok || !utf8.Valid(b) {
 			return
 		}

@@ -459,12 +459,18 @@ func (d *Decoder) jsonTime(text []byte, quoted bool) (ns int64, known, ok bool) 
 		ns, ok = epochNumber(text)
 		return ns, true, ok
 	}
+	if ns, ok = d.minute.parse(text); ok {
+		return ns, true, true
+	}
 	text = bytes.Trim(text, " []")
 	if len(text) > 0 && skipDigits(text, 0) == len(text) && len(text) > 8 && len(text) != 14 {
 		ns, ok = epochNumber(text)
 		return ns, true, ok
 	}
 	ns, n, ok := parseTime(text, d.b.Record.Arrived)
+	if ok && n == len(text) {
+		d.minute.learn(text, ns)
+	}
 	// What follows the time must be no more than a zone that nobody knows.
 	return ns, n > 0 && len(text)-n <= 8, ok
 }

@@ -186,3 +186,38 @@ func BenchmarkParseTime(b *testing.B) {
 		})
 	}
 }
+
+// FuzzMinute: a remembered minute gives what parseTime gives.
+func FuzzMinute(f *testing.F) {
+	for _, s := range []string{
+		"2026-03-05T11:59:58.123Z", "2026-03-05T11:59:58Z", "2026-03-05T11:59:60Z", "2026-03-05T11:59:5xZ",
+		"2026-03-05T11:59:58.Z", "2026-03-05T11:59:58,5Z", "2026-03-05T11:59:58.1234567890Z", "1969-12-31T23:59:59.999999999Z",
+		"2262-04-11T23:47:15.5Z", "1677-09-21T00:12:44Z", "2026-02-29T00:00:00Z",
+	} {
+		f.Add(s, "2026-03-05T11:59:07.5Z")
+		f.Add("2026-03-05T11:59:07.5Z", s)
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, before, text string) {
+		var m minute
+		if ns, n, ok := parseTime([]byte(before), arrivedTest); ok && n == len(before) {
+			m.learn([]byte(before), ns)
+		}
+		got, ok := m.parse([]byte(text))
+		if !ok {
+			return
+		}
+		if ns, n, ok := parseTime([]byte(text), arrivedTest); !ok || n != len(text) || ns != got {
+			t.Fatalf("%q after %q: %d, want %d (%d bytes, %v)", text, before, got, ns, n, ok)
+		}
+	})
+}
+
+func TestMinuteIsUsed(t *testing.T) {
+	var m minute
+	m.learn([]byte("2026-03-05T11:59:07.5Z"), time.Date(2026, 3, 5, 11, 59, 7, 5e8, time.UTC).UnixNano())
+	want := time.Date(2026, 3, 5, 11, 59, 58, 123e6, time.UTC).UnixNano()
+	if got, ok := m.parse([]byte("2026-03-05T11:59:58.123Z")); !ok || got != want {
+		t.Fatalf("got %d %v, want %d", got, ok, want)
+	}
+}
