@@ -134,12 +134,32 @@ func appendEscape(dst []byte, c byte) []byte {
 func AppendAttrs(dst []byte, attrs []Attr) []byte {
 	dst = append(dst, '{')
 	for i := range attrs {
+		a := &attrs[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendJSONString(dst, attrs[i].Key)
-		dst = append(dst, ':')
-		dst = attrs[i].Value.AppendJSON(dst)
+		dst = append(AppendJSONString(dst, a.Key), ':')
+		switch v := &a.Value; {
+		case v.kind == ValueString:
+			dst = AppendJSONString(dst, v.str)
+		case v.kind == ValueInt && v.num < 1e8:
+			dst = appendDigits(dst, uint32(v.num))
+		default:
+			dst = v.AppendJSON(dst)
+		}
 	}
 	return append(dst, '}')
+}
+
+// appendDigits is strconv.AppendUint for the sizes of statuses and bodies.
+func appendDigits(dst []byte, n uint32) []byte {
+	var digits [8]byte
+	i := len(digits)
+	for {
+		i--
+		digits[i] = byte('0' + n%10)
+		if n /= 10; n == 0 || i == 0 {
+			return append(dst, digits[i:]...)
+		}
+	}
 }

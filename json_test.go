@@ -2,6 +2,7 @@ package millrace
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -47,5 +48,14 @@ func checkJSONString(t *testing.T, s string) {
 	}
 	if utf8.ValidString(s) && back != s {
 		t.Fatalf("%q became %q, read as %q", s, out, back)
+	}
+}
+
+func TestAppendAttrsIntegers(t *testing.T) {
+	for _, i := range []int64{0, 7, 10, 200, 65_535, 99_999_999, 100_000_000, 1<<63 - 1, -1, -200} {
+		got := string(AppendAttrs(nil, []Attr{{Key: "n", Value: IntValue(i)}}))
+		if want := fmt.Sprintf(`{"n":%d}`, i); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
