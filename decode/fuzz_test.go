@@ -57,7 +57,12 @@ func FuzzDecodeFrame(f *testing.F) {
 				t.Fatalf("attributes are no JSON: %s", attrs)
 			}
 		}
-		// The same decoder gives the same again, and the payload is not touched.
+		// The same decoder gives the same again, also after lines with other
+		// fields, and the payload is not touched.
+		for _, line := range hardLines {
+			again.Reset(r)
+			d.DecodeFrame(again, 0, []byte(line))
+		}
 		again.Reset(r)
 		d.DecodeFrame(again, 0, frame)
 		if !reflect.DeepEqual(b.Events, again.Events) || !reflect.DeepEqual(b.Rejects, again.Rejects) {
