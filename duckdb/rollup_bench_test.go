@@ -19,7 +19,8 @@ func trafficSchema() millrace.RollupSchema {
 	s := millrace.RollupSchema{
 		Name: "traffic", Dimensions: []string{"service", "host", "url", "method", "status"},
 		Metrics: []millrace.Metric{
-			{Name: "pv", Func: millrace.FuncCount}, {Name: "uv", Func: millrace.FuncUniq, Field: "client_ip"},
+			{Name: "pv", Func: millrace.FuncCount},
+			{Name: "uv", Func: millrace.FuncUniq, Field: "client_ip"},
 			{Name: "bytes", Func: millrace.FuncSum, Field: "bytes"},
 			{Name: "rt", Func: millrace.FuncQuantiles, Field: "rt"},
 			{Name: "rt_backend", Func: millrace.FuncQuantiles, Field: "rt_backend"},

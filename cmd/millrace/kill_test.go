@@ -67,7 +67,7 @@ func threeDays(n int) [][]byte {
 	begin := time.Now().Add(-72 * time.Hour).Truncate(time.Hour)
 	lines := make([][]byte, n)
 	for i := range lines {
-		at := begin.Add(time.Duration(i) * (71 * time.Hour) / time.Duration(n))
+		at := begin.Add(time.Duration(float64(71*time.Hour) * float64(i) / float64(n)))
 		lines[i] = g.AppendAccess(nil, at.Add(-g.Lateness()))
 	}
 	return lines

@@ -80,7 +80,9 @@ func testCellQueries(t *testing.T, s millrace.Store) {
 		{Op: millrace.FilterNe, Field: "status", Value: "200"},
 		{Op: millrace.FilterAnd, Sub: []*millrace.Filter{eq("service", "api"), {Op: millrace.FilterNot, Sub: []*millrace.Filter{eq("status", "500")}}}},
 		{Op: millrace.FilterOr, Sub: []*millrace.Filter{eq("service", "nope"), eq("status", "404")}},
-		{Op: millrace.FilterOr}, {Op: millrace.FilterText, Value: "web"}, {Op: millrace.FilterText},
+		{Op: millrace.FilterOr},
+		{Op: millrace.FilterText, Value: "web"},
+		{Op: millrace.FilterText},
 	}
 	base, full := Base.Unix(), everything(def, def.Sets[2], millrace.Minute)
 	for _, g := range []millrace.Granularity{millrace.Minute, millrace.Hour, millrace.Day} {

@@ -19,7 +19,7 @@ func sortState(s *millrace.SinkState) {
 }
 
 func testLedger(t *testing.T, s millrace.Store) {
-	min := Base.Unix()
+	minute := Base.Unix()
 	entry := func(minute int64, project, source string, o millrace.Outcome, reason string, n int64, example string) millrace.LedgerEntry {
 		return millrace.LedgerEntry{
 			Sink: millrace.SinkEvents, Project: project, Source: source, Minute: minute,
@@ -31,18 +31,18 @@ func testLedger(t *testing.T, s millrace.Store) {
 		check(t, s.WriteEvents(t.Context(), nil, &millrace.Commit{Sink: millrace.SinkEvents, Ledger: entries}))
 	}
 	write(
-		entry(min, "default", "web", millrace.OutcomeReceived, "", 10, ""),
-		entry(min, "default", "web", millrace.OutcomeRejected, "bad_json", 1, ""),
-		entry(min, "default", "web", millrace.OutcomeRejected, "bad_json", 1, "{first"),
-		entry(min, "default", "web", millrace.OutcomeStored, "", 8, ""),
+		entry(minute, "default", "web", millrace.OutcomeReceived, "", 10, ""),
+		entry(minute, "default", "web", millrace.OutcomeRejected, "bad_json", 1, ""),
+		entry(minute, "default", "web", millrace.OutcomeRejected, "bad_json", 1, "{first"),
+		entry(minute, "default", "web", millrace.OutcomeStored, "", 8, ""),
 	)
 	write(
-		entry(min+60, "default", "web", millrace.OutcomeReceived, "", 5, ""),
-		entry(min+60, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{later"),
-		entry(min, "default", "web", millrace.OutcomeRejected, "bad_json", 1, "{second"),
-		entry(min, "shop", "app", millrace.OutcomeReceived, "", 4, ""),
+		entry(minute+60, "default", "web", millrace.OutcomeReceived, "", 5, ""),
+		entry(minute+60, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{later"),
+		entry(minute, "default", "web", millrace.OutcomeRejected, "bad_json", 1, "{second"),
+		entry(minute, "shop", "app", millrace.OutcomeReceived, "", 4, ""),
 	)
-	received := entry(min, "default", "web", millrace.OutcomeReceived, "", 7, "")
+	received := entry(minute, "default", "web", millrace.OutcomeReceived, "", 7, "")
 	received.Sink = millrace.SinkRollup
 	write(received)
 
@@ -55,18 +55,18 @@ func testLedger(t *testing.T, s millrace.Store) {
 		}
 	}
 	web := []millrace.LedgerEntry{
-		entry(min, "default", "web", millrace.OutcomeReceived, "", 10, ""),
-		entry(min, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{first"),
-		entry(min, "default", "web", millrace.OutcomeStored, "", 8, ""),
+		entry(minute, "default", "web", millrace.OutcomeReceived, "", 10, ""),
+		entry(minute, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{first"),
+		entry(minute, "default", "web", millrace.OutcomeStored, "", 8, ""),
 	}
-	app := entry(min, "shop", "app", millrace.OutcomeReceived, "", 4, "")
+	app := entry(minute, "shop", "app", millrace.OutcomeReceived, "", 4, "")
 	later := []millrace.LedgerEntry{
-		entry(min+60, "default", "web", millrace.OutcomeReceived, "", 5, ""),
-		entry(min+60, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{later"),
+		entry(minute+60, "default", "web", millrace.OutcomeReceived, "", 5, ""),
+		entry(minute+60, "default", "web", millrace.OutcomeRejected, "bad_json", 3, "{later"),
 	}
 	f("by minute", millrace.LedgerQuery{ByMinute: true}, slices.Concat([]millrace.LedgerEntry{app}, web, []millrace.LedgerEntry{received}, later)...)
-	f("to", millrace.LedgerQuery{ByMinute: true, To: min + 60, Sink: millrace.SinkEvents, Source: "web"}, web...)
-	f("from", millrace.LedgerQuery{ByMinute: true, From: min + 60, To: min + 120}, later...)
+	f("to", millrace.LedgerQuery{ByMinute: true, To: minute + 60, Sink: millrace.SinkEvents, Source: "web"}, web...)
+	f("from", millrace.LedgerQuery{ByMinute: true, From: minute + 60, To: minute + 120}, later...)
 	f("project", millrace.LedgerQuery{ByMinute: true, Project: "shop"}, app)
 	f("sink", millrace.LedgerQuery{ByMinute: true, Sink: millrace.SinkRollup}, received)
 	f("nothing", millrace.LedgerQuery{Source: "nope"})
