@@ -69,7 +69,7 @@ type sender struct {
 // deal shuffles the lines of each file and deals them to senders in chunks of
 // uneven size, one of them larger than a record of the queue.
 func deal(in *instance, files []sourceFile) []*sender {
-	rng := rand.New(rand.NewPCG(3, 14))
+	rng, largest := rand.New(rand.NewPCG(3, 14)), 0
 	list := make([]*sender, senders)
 	for i := range list {
 		list[i] = &sender{in: in, client: fmt.Sprintf("sender-%08d", i), rng: rand.New(rand.NewPCG(15, uint64(i)))}
@@ -80,12 +80,17 @@ func deal(in *instance, files []sourceFile) []*sender {
 		for n := 0; len(lines) > 0; n++ {
 			size := min(len(lines), 40+rng.IntN(300))
 			if n == 7 {
-				size = min(len(lines), 14_000) // over 1 MiB: several parts
+				size = min(len(lines), 14_000) // of the larger file: several parts
 			}
+			body := strings.Join(lines[:size], "\n") + "\n"
+			largest = max(largest, len(body))
 			s := list[n%senders]
-			s.chunks = append(s.chunks, chunk{int64(len(s.chunks)), f.source, strings.Join(lines[:size], "\n") + "\n", size})
+			s.chunks = append(s.chunks, chunk{int64(len(s.chunks)), f.source, body, size})
 			lines = lines[size:]
 		}
+	}
+	if largest <= 1<<20 {
+		in.t.Fatalf("the largest chunk has %d bytes, which is one record", largest)
 	}
 	return list
 }
