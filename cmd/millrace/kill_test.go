@@ -121,8 +121,8 @@ func (k *killer) grow(lines [][]byte) {
 // outside at a random moment.
 func (k *killer) round(point string, n int) {
 	t := k.t
-	spec := fmt.Sprintf("%s:%d", point, 1+k.rng.IntN(4))
-	if strings.HasPrefix(point, "checkpoint") {
+	spec := fmt.Sprintf("%s:%d", point, 1+k.rng.IntN(2))
+	if strings.HasPrefix(point, "checkpoint") || strings.HasPrefix(point, "compaction") {
 		spec = point // seldom comes a second one in the time of a round
 	}
 	in, err := trySpawn(t, k.dir, killConfig, spec, "--http", k.addr)
