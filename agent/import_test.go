@@ -46,6 +46,14 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
+// answer sets what is asked before each request. Requests that a failed import
+// left behind may still be under way.
+func (s *server) answer(before func(w http.ResponseWriter, n int) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
+}
+
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -272,7 +280,7 @@ func TestResumeAfterFailure(t *testing.T) {
 	if res := i.run(t, StatusFailed, path); res.Accepted == 0 || !strings.Contains(res.Error, "403") {
 		t.Errorf("result %+v", res)
 	}
-	s.before = nil
+	s.answer(nil)
 	i.Format = "text"
 	if res := i.run(t, StatusFailed, path); millrace.ErrorCode(res.Err) != millrace.ErrConflict {
 		t.Errorf("another format: %+v", res)
