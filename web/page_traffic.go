@@ -418,6 +418,7 @@ func (s *Server) hostsFromRows(v *view, p *panel) (*millrace.Table, error) {
 	from, to := v.Range.From, v.end()
 	if to.Sub(from) > hostWindow {
 		from = to.Add(-hostWindow)
+		p.Title = "Hosts, last 24 hours" // in sight: the other panels count the whole range
 		p.About = "Requests by host, counted from the raw rows of the last 24 hours of the range"
 	}
 	stmt := fmt.Sprintf("SELECT host, sum(weight)::BIGINT AS n FROM events WHERE kind = 'access' AND time >= TIMESTAMP %s AND time < TIMESTAMP %s",
