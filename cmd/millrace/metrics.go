@@ -30,6 +30,7 @@ var (
 	descFaults       = desc("faults", "Places that do not work at the moment.")
 	descQueueBytes   = desc("queue_bytes", "Size of the queue on disk.")
 	descDisk         = desc("disk_bytes", "Space of the data directory's disk.", "state")
+	descStoreUp      = desc("store_up", "1 if the store answers, else 0.")
 	descStoreRows    = desc("store_rows", "Rows in the store.", "table")
 	descStoreBytes   = desc("store_bytes", "Size of the store on disk.", "part")
 	descDirty        = desc("store_dirty_hours", "Hours and days to compute again.")
@@ -87,16 +88,18 @@ func collectStages(st pipeline.Status, counter func(*prometheus.Desc, float64, .
 	}
 }
 
-// collectStore asks the store; while it cannot answer its metrics are absent,
-// and the fault shows in millrace_faults.
+// collectStore asks the store. While it cannot answer its other metrics are
+// absent and millrace_store_up is 0.
 func (r *statusReporter) collectStore(gauge func(*prometheus.Desc, float64, ...string)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	st, err := r.server.store.Stats(ctx)
 	if err != nil {
 		r.server.log.Warn("store statistics", "err", err)
+		gauge(descStoreUp, 0)
 		return
 	}
+	gauge(descStoreUp, 1)
 	gauge(descStoreRows, float64(st.Events), "events")
 	gauge(descStoreRows, float64(st.Deltas), "deltas")
 	gauge(descStoreRows, float64(st.Cells), "cells")
