@@ -29,18 +29,20 @@ func (db *DB) WriteCells(ctx context.Context, cells []*millrace.CellBatch, c *mi
 		byRollup[k] = append(byRollup[k], b)
 	}
 	arrived, owner := c.LastArrival(cells), int64(0)
-	err = db.write(ctx, "rollup", func(w *writer) error {
-		m, id, err := db.periods(w)
-		if err != nil {
-			return fmt.Errorf("periods: %w", err)
-		}
-		owner = id
-		for k, batches := range byRollup {
-			if err := db.writeDeltas(w, m, k, batches, arrived); err != nil {
-				return fmt.Errorf("deltas of %s: %w", k.schema.Name, err)
+	err = db.insist(ctx, func() error {
+		return db.write(ctx, "rollup", func(w *writer) error {
+			m, id, err := db.periods(w)
+			if err != nil {
+				return fmt.Errorf("periods: %w", err)
 			}
-		}
-		return db.writeCommit(w, c)
+			owner = id
+			for k, batches := range byRollup {
+				if err := db.writeDeltas(w, m, k, batches, arrived); err != nil {
+					return fmt.Errorf("deltas of %s: %w", k.schema.Name, err)
+				}
+			}
+			return db.writeCommit(w, c)
+		})
 	})
 	if err == nil {
 		db.settlePeriods(owner)

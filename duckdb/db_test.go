@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -62,5 +63,16 @@ func TestCommitRoundTrip(t *testing.T) {
 	}
 	if len(s.Admitted) != 1 || s.Admitted[0] != (millrace.Admission{Rollup: "r", Dimension: "d", Value: "v"}) {
 		t.Errorf("admitted %+v", s.Admitted)
+	}
+}
+
+func TestOutOfMemoryIsRecognised(t *testing.T) {
+	for _, message := range []string{
+		"Out of Memory Error: failed to allocate data of size 16.0 KiB (512.0 MiB/512.0 MiB used)",
+		"Failed to append: failed to allocate data of size 4.0 KiB (515.1 MiB/512.0 MiB used)",
+	} {
+		if class := errClass(fmt.Errorf("flush events: %w", newDBError(message))); class != "Out of Memory" {
+			t.Errorf("%s: class %q", message, class)
+		}
 	}
 }

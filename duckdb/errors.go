@@ -17,7 +17,10 @@ func (e *dbError) Error() string { return e.message }
 
 func newDBError(message string) *dbError {
 	class, _, ok := strings.Cut(message, " Error:")
-	if !ok || len(class) > 40 {
+	switch {
+	case strings.Contains(message, "failed to allocate data of size"):
+		class = "Out of Memory" // an appender's message has no class
+	case !ok || len(class) > 40:
 		class = ""
 	}
 	return &dbError{class, message}
