@@ -14,7 +14,8 @@ const (
 type Outcome string
 
 // The outcomes. OutcomeRefused counts what was refused at the door; it is not
-// part of OutcomeReceived, which starts at the queue.
+// part of OutcomeReceived, which starts at the queue. OutcomeFolded counts what
+// rollups show under "(other)"; it is part of OutcomeStored.
 const (
 	OutcomeReceived  Outcome = "received"
 	OutcomeStored    Outcome = "stored"
@@ -23,6 +24,7 @@ const (
 	OutcomeDuplicate Outcome = "duplicate"
 	OutcomeRejected  Outcome = "rejected"
 	OutcomeRefused   Outcome = "refused"
+	OutcomeFolded    Outcome = "folded"
 )
 
 // LedgerEntry is one account. Entries with equal keys (all but the numbers and
@@ -103,6 +105,7 @@ type Commit struct {
 	Gaps      []Gap
 	SetAside  []SetAside
 	Admitted  []Admission // rollup sink only
+	Retired   []Admission // rollup sink only: admitted before, to be forgotten; applied before Admitted
 }
 
 // LastArrival returns the start of the latest minute of arrival, in Unix

@@ -55,7 +55,7 @@ func BenchmarkLine(b *testing.B) {
 		}
 		spent[2] += now() - start
 		start = now()
-		engine.Fold(batch.Events)
+		engine.Fold(0, batch.Events)
 		spent[3] += now() - start
 		if rows.Len() >= pool {
 			rows.Reset()

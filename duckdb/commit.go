@@ -3,6 +3,8 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace"
 )
@@ -25,6 +27,9 @@ func (db *DB) writeCommit(w *writer, c *millrace.Commit) error {
 	}
 	if err := writeSetAside(w, c); err != nil {
 		return fmt.Errorf("set aside: %w", err)
+	}
+	if err := dropRetired(w, c); err != nil {
+		return fmt.Errorf("retired values: %w", err)
 	}
 	if err := writeAdmitted(w, c); err != nil {
 		return fmt.Errorf("admitted values: %w", err)
@@ -121,6 +126,24 @@ func writeSetAside(w *writer, c *millrace.Commit) error {
 		if _, err := w.exec("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			string(s.Sink), s.Partition, s.Generation, s.Offset, s.Ordinal, timeNS(s.Time), validText(s.Project),
 			validText(s.Source), validText(s.Stage), validText(s.Reason), notNil(s.Payload)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropRetired deletes many values with one statement each thousand: a scan of
+// the table costs more than the list.
+func dropRetired(w *writer, c *millrace.Commit) error {
+	for part := range slices.Chunk(c.Retired, 1000) {
+		var list strings.Builder
+		for i, a := range part {
+			if i > 0 {
+				list.WriteString(", ")
+			}
+			fmt.Fprintf(&list, "(%s, %s, %s)", quote(validText(a.Rollup)), quote(validText(a.Dimension)), quote(validText(a.Value)))
+		}
+		if _, err := w.exec("DELETE FROM admitted WHERE (rollup, dimension, value) IN (" + list.String() + ")"); err != nil {
 			return err
 		}
 	}

@@ -141,6 +141,9 @@ func (s *Store) commit(c *millrace.Commit) {
 		w.State = slices.Clone(w.State)
 		st.clients[w.Client] = w
 	}
+	for _, a := range c.Retired {
+		delete(st.admitted, a)
+	}
 	for _, a := range c.Admitted {
 		st.admitted[a] = true
 	}

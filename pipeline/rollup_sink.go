@@ -80,7 +80,7 @@ func (s *rollupSink) foldSome(u *unit, events []millrace.Event) (n int, err erro
 			err = s.p.poison(s.name, s.folded, s.last, fmt.Errorf("fold: panic: %v", p))
 		}
 	}()
-	s.engine.Fold(events[:n])
+	s.engine.Fold(u.rec.Arrived, events[:n])
 	return n, nil
 }
 

@@ -52,7 +52,7 @@ type stats struct {
 	committed map[millrace.Sink]map[int32]int64
 	bounds    map[int32]queue.Bounds
 	gens      map[int32]int64
-	other     map[[2]string]int64
+	other     map[rollup.Folded]int64 // Weight is 0 in the key
 }
 
 func newStats() *stats {
@@ -60,7 +60,7 @@ func newStats() *stats {
 		free:   make(chan *unit, 2*unitsAhead),
 		stages: map[string]*StageStatus{}, faults: map[string]string{},
 		committed: map[millrace.Sink]map[int32]int64{millrace.SinkEvents: {}, millrace.SinkRollup: {}},
-		bounds:    map[int32]queue.Bounds{}, gens: map[int32]int64{}, other: map[[2]string]int64{},
+		bounds:    map[int32]queue.Bounds{}, gens: map[int32]int64{}, other: map[rollup.Folded]int64{},
 	}
 }
 
@@ -175,7 +175,9 @@ func (p *Pipeline) foldedOther(folded []rollup.Folded) {
 	p.stats.mu.Lock()
 	defer p.stats.mu.Unlock()
 	for _, f := range folded {
-		p.stats.other[[2]string{f.Rollup, f.Dimension}] += f.Weight
+		key := f
+		key.Weight = 0
+		p.stats.other[key] += f.Weight
 	}
 }
 
@@ -200,7 +202,8 @@ func (p *Pipeline) Status() Status {
 		out.Faults[place] = err
 	}
 	for k, w := range s.other {
-		out.Folded = append(out.Folded, rollup.Folded{Rollup: k[0], Dimension: k[1], Weight: w})
+		k.Weight = w
+		out.Folded = append(out.Folded, k)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"math"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -11,7 +12,20 @@ import (
 
 // Limits bounds an engine.
 type Limits struct {
-	Values int // distinct values admitted per dimension; the rest is "(other)"
+	// Values is how many distinct values a dimension admits; the rest is "(other)".
+	Values int
+	// Cells is how many distinct combinations of values a set of dimensions
+	// keeps per hour of arrival; the rest is one cell whose values are all
+	// "(other)". 0 is unbounded.
+	Cells int
+	// Age is how long an admitted value stays without being seen, by the time
+	// of arrival; 0 is forever.
+	Age time.Duration
+	// Memory is the size in bytes that the caller keeps the engine below by
+	// draining it when Size exceeds it. The engine plans for it.
+	Memory int64
+	// Workers is how many goroutines update cells; 0 is GOMAXPROCS.
+	Workers int
 }
 
 // Engine folds events into the open cells of all rollups. Not safe for
@@ -102,8 +116,9 @@ func (e *Engine) Restore(admitted []millrace.Admission) {
 	}
 }
 
-// Fold adds events to the open cells of their minutes, in order.
-func (e *Engine) Fold(events []millrace.Event) {
+// Fold adds events to the open cells of their minutes, in order. arrived is
+// when their record arrived, in ns.
+func (e *Engine) Fold(arrived int64, events []millrace.Event) {
 	for len(events) > 0 {
 		part := events[:min(chunk, len(events))]
 		events = events[len(part):]
@@ -249,17 +264,25 @@ func (c *cube) add(t *table, m *metric, in *input) {
 	}
 }
 
+// Work updates the cells with the events that Fold has only taken in. Callers
+// spread the work by calling it now and then; Drain does it too.
+func (e *Engine) Work() {}
+
 // Drained is what an engine gives up at a flush barrier.
 type Drained struct {
 	Cells    []*millrace.CellBatch // empty batches are left out
 	Admitted []millrace.Admission
+	Retired  []millrace.Admission // not seen for Limits.Age
 	Folded   []Folded
 }
 
-// Folded says how much weight a capped dimension counted under "(other)".
+// Folded says how much was counted under "(other)" because a dimension had more
+// values than Limits.Values, or a set more cells than Limits.Cells.
 type Folded struct {
-	Rollup, Dimension string
-	Weight            int64
+	Rollup    string
+	Dimension string // empty if a set overflowed
+	Set       string // as RollupSchema.SetName has it; empty if a dimension overflowed
+	Weight    int64
 }
 
 // Drain returns all open cells as deltas and forgets them. The result is the
@@ -278,7 +301,7 @@ func (e *Engine) Drain() Drained {
 				out.Admitted = append(out.Admitted, millrace.Admission{Rollup: c.Name, Dimension: d.name, Value: v})
 			}
 			if d.folded > 0 {
-				out.Folded = append(out.Folded, Folded{c.Name, d.name, d.folded})
+				out.Folded = append(out.Folded, Folded{Rollup: c.Name, Dimension: d.name, Weight: d.folded})
 			}
 			d.fresh, d.folded = nil, 0
 		}

@@ -247,7 +247,7 @@ func TestEngineEqualsOracle(t *testing.T) {
 		e := NewEngine([]*Rollup{r}, Limits{Values: 1000})
 		for rest := events; len(rest) > 0; {
 			n := min(len(rest), 1+rng.IntN(300))
-			e.Fold(rest[:n])
+			e.Fold(0, rest[:n])
 			rest = rest[n:]
 			if rng.IntN(2) == 0 {
 				merge(t, r, got, e.Drain())
@@ -291,7 +291,7 @@ func TestCapFoldsIntoOther(t *testing.T) {
 	}
 	e := NewEngine(r, Limits{Values: 3})
 	for i := range 10 {
-		e.Fold([]millrace.Event{event(i)})
+		e.Fold(0, []millrace.Event{event(i)})
 	}
 	d := e.Drain()
 	if len(d.Admitted) != 3 || len(d.Folded) != 1 || d.Folded[0].Weight != 14 {
@@ -308,7 +308,7 @@ func TestCapFoldsIntoOther(t *testing.T) {
 	again := NewEngine(r, Limits{Values: 3})
 	again.Restore(d.Admitted)
 	for i := 9; i >= 0; i-- {
-		again.Fold([]millrace.Event{event(i)})
+		again.Fold(0, []millrace.Event{event(i)})
 	}
 	d2 := again.Drain()
 	if len(d2.Admitted) != 0 || d2.Folded[0].Weight != 14 {
@@ -349,9 +349,9 @@ func TestFoldDoesNotAllocate(t *testing.T) {
 	e := NewEngine(rollups, Limits{Values: 1000})
 	events := testEvents(rand.New(rand.NewPCG(1, 1)), 2000)
 	for range 20 {
-		e.Fold(events)
+		e.Fold(0, events)
 	}
-	if n := testing.AllocsPerRun(10, func() { e.Fold(events) }); n > 20 {
+	if n := testing.AllocsPerRun(10, func() { e.Fold(0, events) }); n > 20 {
 		t.Fatalf("%v allocations for %d events", n, len(events))
 	}
 }
@@ -369,7 +369,7 @@ func BenchmarkFold(b *testing.B) {
 			events := testEvents(rand.New(rand.NewPCG(1, 1)), 4096)
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += len(events) {
-				e.Fold(events)
+				e.Fold(0, events)
 				if n/len(events)%64 == 63 {
 					e.Drain()
 				}

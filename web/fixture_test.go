@@ -139,7 +139,7 @@ func (f *fixture) load(t testing.TB, rollups []*rollup.Rollup, lines int) {
 		events := f.minute(rng, minute, lines)
 		rec := &millrace.Record{Offset: offset, Arrived: minute.Add(time.Minute).UnixNano(), Project: "default", Source: "web"}
 		offset++
-		eng.Fold(events)
+		eng.Fold(0, events)
 		for i := range events {
 			events[i].Ordinal = int32(i)
 			rows.Append(rec, &events[i])

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -64,6 +66,30 @@ func testState(t *testing.T, s millrace.Store) {
 	check(t, err)
 	if len(got.Positions) != 1 || got.Positions[0].Offset != 99 || len(got.Clients)+len(got.Admitted) != 0 {
 		t.Fatalf("the events sink has %+v", got)
+	}
+}
+
+// testRetired drops admitted values, of which one comes back at once.
+func testRetired(t *testing.T, s millrace.Store) {
+	ctx := t.Context()
+	of := func(dimension string, values ...string) (out []millrace.Admission) {
+		for _, v := range values {
+			out = append(out, millrace.Admission{Rollup: "traffic", Dimension: dimension, Value: v})
+		}
+		return out
+	}
+	many := make([]string, 2500)
+	for i := range many {
+		many[i] = fmt.Sprintf("/it's/%04d", i)
+	}
+	check(t, s.WriteCells(ctx, nil, &millrace.Commit{Sink: millrace.SinkRollup, Admitted: append(of("url", many...), of("host", many[0], "b")...)}))
+	check(t, s.WriteCells(ctx, nil, &millrace.Commit{Sink: millrace.SinkRollup, Retired: of("url", many...), Admitted: of("url", many[7], "/new")}))
+	got, err := s.Load(ctx, millrace.SinkRollup)
+	check(t, err)
+	sortState(got)
+	want := append(of("host", many[0], "b"), of("url", many[7], "/new")...)
+	if !slices.Equal(got.Admitted, want) {
+		t.Fatalf("admitted %v, want %v", got.Admitted, want)
 	}
 }
 
