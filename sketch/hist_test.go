@@ -102,7 +102,7 @@ func TestQuantileEdges(t *testing.T) {
 	h.Add(math.NaN(), 5)
 	h.Add(3, 0)
 	h.Add(0, 0)
-	h.AddBucket(noBucket, 1)
+	h.AddBucket(NoBucket, 1)
 	h.AddBucket(numBuckets, 1)
 	if got := h.Count(); got != 0 {
 		t.Errorf("Count = %d after adding nothing", got)

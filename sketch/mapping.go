@@ -28,9 +28,11 @@ const (
 
 	zeroBucket Bucket = perSign
 	numBuckets        = 2*perSign + 1
-	// noBucket is where NaN goes; adding to it does nothing.
-	noBucket Bucket = math.MaxUint16
 )
+
+// NoBucket is where NaN goes. Adding to it does nothing, so it can stand for a
+// value that is absent.
+const NoBucket Bucket = math.MaxUint16
 
 const (
 	mantBits  = 52
@@ -74,7 +76,7 @@ var (
 
 // BucketOf returns the bucket of v, for AddBucket. Magnitudes below MinValue
 // are zero, those above MaxValue and the infinities are MaxValue, and NaN maps
-// to a bucket that AddBucket ignores.
+// to NoBucket.
 //
 // The mapping is the logarithmic one of DDSketch with γ = 2^(1/18). Instead of
 // taking a logarithm it finds the octave in the exponent bits and the bucket
@@ -88,7 +90,7 @@ func BucketOf(v float64) Bucket {
 	}
 	if abs > maxBits {
 		if v != v {
-			return noBucket
+			return NoBucket
 		}
 		abs = maxBits
 	}

@@ -63,8 +63,8 @@ func TestBucketClamping(t *testing.T) {
 	f(math.MaxFloat64, BucketOf(MaxValue))
 	f(math.Inf(1), BucketOf(MaxValue))
 	f(math.Inf(-1), BucketOf(-MaxValue))
-	f(math.NaN(), noBucket)
-	f(math.Copysign(math.NaN(), -1), noBucket)
+	f(math.NaN(), NoBucket)
+	f(math.Copysign(math.NaN(), -1), NoBucket)
 	if BucketOf(MinValue) <= zeroBucket || BucketOf(-MinValue) >= zeroBucket {
 		t.Error("MinValue counts as zero")
 	}
