@@ -1,6 +1,9 @@
 package pipeline
 
-import "github.com/millrace/millrace"
+import (
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/rollup"
+)
 
 // accounts adds up a sink's ledger between two commits.
 type accounts struct {
@@ -51,5 +54,24 @@ func (a *accounts) take() []millrace.LedgerEntry {
 		out = append(out, *e)
 	}
 	clear(a.entries)
+	return out
+}
+
+// foldedEntries accounts for weight that the rollups show under "(other)". An
+// event may be folded in many dimensions and sets, and by then its cells do not
+// know its source: these entries have a weight only, no project and no source,
+// and the minute in which the newest event of the barrier arrived.
+func foldedEntries(folded []rollup.Folded, arrived int64) []millrace.LedgerEntry {
+	out := make([]millrace.LedgerEntry, len(folded))
+	for i, f := range folded {
+		reason := f.Rollup + "." + f.Dimension
+		if f.Dimension == "" {
+			reason = f.Rollup + " [" + f.Set + "]"
+		}
+		out[i] = millrace.LedgerEntry{
+			Sink: millrace.SinkRollup, Minute: arrived / 60e9 * 60,
+			Outcome: millrace.OutcomeFolded, Reason: reason, Weight: f.Weight,
+		}
+	}
 	return out
 }

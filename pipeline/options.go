@@ -12,8 +12,11 @@ type Options struct {
 	FlushBytes      millrace.Bytes    `yaml:"flush_bytes" default:"96MiB" doc:"Raw bytes per transaction, which bounds the memory of rows not yet stored." example:"96MiB"`
 	FlushInterval   millrace.Duration `yaml:"flush_interval" default:"1s" doc:"Longest time a raw row waits for its transaction; with the transaction itself it is visible within 2 s." example:"1s"`
 	RollupInterval  millrace.Duration `yaml:"rollup_interval" default:"5s" doc:"Time between two flush barriers of the rollups; doubled under full load and during replay, when fewer, larger deltas cost less." example:"5s"`
-	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of open cells at which the rollups flush early." example:"192MiB"`
-	DimensionValues int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact." example:"100000"`
+	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of dictionaries and open cells at which the rollups flush early; cells that are being stored take as much again at most. Early flushes make more, smaller deltas." example:"192MiB"`
+	RollupWorkers   int               `yaml:"rollup_workers" default:"0" doc:"Goroutines that update cells; 0 is one per processor. Fewer leave processors to queries while the pipeline catches up." example:"1"`
+	DimensionValues int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact. Each value takes about 100 bytes and its length." example:"100000"`
+	ValueAge        millrace.Duration `yaml:"value_age" default:"24h" doc:"A value of a dimension that was not seen for so long makes room for another. A day keeps what comes once a day, and lets a flood of values pass." example:"7d"`
+	SetCells        int               `yaml:"set_cells" default:"1000000" doc:"Distinct combinations of values kept per set of dimensions and hour of arrival; further ones are counted under \"(other)\". Totals stay exact. A million cells are about 100 MB in the store." example:"1000000"`
 	AllowedLateness millrace.Duration `yaml:"allowed_lateness" default:"30s" doc:"How much later than newer events an event may arrive before its window counts as complete. Later ones are still merged." example:"30s"`
 	Maintenance     millrace.Duration `yaml:"maintenance_interval" default:"10s" doc:"How often the store is asked what is due: compaction, hours and days, retention. Compaction works minute by minute, so more often finds little." example:"10s"`
 	StageDeadline   millrace.Duration `yaml:"stage_deadline" default:"10s" doc:"Time a stage may spend on one record of at most 1 MiB, which takes milliseconds; a record that takes longer is set aside." example:"10s"`
@@ -24,7 +27,8 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		FlushRows: 122_880, FlushBytes: 96 << 20, FlushInterval: millrace.Duration(time.Second),
-		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20, DimensionValues: 100_000,
+		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20,
+		DimensionValues: 100_000, ValueAge: millrace.Duration(24 * time.Hour), SetCells: 1_000_000,
 		AllowedLateness: millrace.Duration(30 * time.Second), Maintenance: millrace.Duration(10 * time.Second),
 		StageDeadline: millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
 	}
@@ -38,6 +42,9 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	millrace.Range(v, path+".rollup_interval", o.RollupInterval, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Minute))
 	millrace.Range(v, path+".rollup_memory", o.RollupMemory, 1<<20, 64<<30)
 	millrace.Range(v, path+".dimension_values", o.DimensionValues, 1, 10_000_000)
+	millrace.Range(v, path+".rollup_workers", o.RollupWorkers, 0, 256)
+	millrace.Range(v, path+".value_age", o.ValueAge, millrace.Duration(time.Minute), millrace.Duration(10*365*24*time.Hour))
+	millrace.Range(v, path+".set_cells", o.SetCells, 1, 1_000_000_000)
 	millrace.Range(v, path+".allowed_lateness", o.AllowedLateness, 0, millrace.Duration(24*time.Hour))
 	millrace.Range(v, path+".maintenance_interval", o.Maintenance, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Hour))
 	millrace.Range(v, path+".stage_deadline", o.StageDeadline, millrace.Duration(100*time.Millisecond), millrace.Duration(time.Hour))

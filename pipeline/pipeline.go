@@ -30,6 +30,8 @@ type Pipeline struct {
 	water *watermark
 	stats *stats
 
+	newEngine func([]*rollup.Rollup, rollup.Limits, []millrace.Admission) engine
+
 	// What a failure taught, kept from one session to the next. Written by the
 	// sinks' goroutines of a session and read when the next one begins.
 	mu        sync.Mutex
@@ -43,6 +45,7 @@ func New(opts Options, deps Deps) *Pipeline {
 		opts: opts, deps: deps,
 		water:     newWatermark(opts.AllowedLateness.Std()),
 		stats:     newStats(),
+		newEngine: restoredEngine,
 		limits:    map[millrace.Sink]int{},
 		condemned: map[millrace.Sink]map[verdict]string{},
 	}

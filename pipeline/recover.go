@@ -7,7 +7,6 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/queue"
-	"github.com/millrace/millrace/rollup"
 )
 
 // state is what a session begins with: both sinks at their committed positions.
@@ -49,9 +48,7 @@ func (p *Pipeline) recover(ctx context.Context, lost map[int32]queue.Regression)
 		reconcile(part, bounds[part], lost[part], []*sink{es, rs})
 	}
 	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, spare: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
-	engine := rollup.NewEngine(p.deps.Rollups, rollup.Limits{Values: p.opts.DimensionValues})
-	engine.Restore(admitted)
-	st.rollup = &rollupSink{sink: rs, p: p, engine: engine, limit: p.limit(rs.name, unlimited)}
+	st.rollup = p.newRollupSink(rs, admitted)
 	for _, s := range []sinkLoop{st.events, st.rollup} {
 		if err := errors.Join(s.flush(ctx), s.wait()); err != nil {
 			return nil, fmt.Errorf("record gaps: %w", err)

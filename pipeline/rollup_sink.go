@@ -13,22 +13,63 @@ import (
 type rollupSink struct {
 	*sink
 	p      *Pipeline
-	engine *rollup.Engine
+	engine engine
 	limit  int // events per barrier; less than unlimited after a failure
 	folded int // events since the last barrier
-	since  time.Time
 	last   verdict
+	floor  int64 // what the engine holds without open cells: mostly dictionaries
+
+	since   time.Time     // when the oldest event since the last barrier came in
+	handed  time.Time     // when the oldest event the engine may not have worked off was handed to it
+	arrived int64         // latest arrival since the last barrier, ns
+	units   int           // since the last barrier,
+	full    int           // and how many of them left the sink's queue full
+	took    time.Duration // what the barrier before took, from drain to commit
+}
+
+// engine is what the sink needs of a rollup.Engine, which may put off the work
+// of a Fold until a later Fold, Work or Drain: each of them may panic because
+// of any event since the last barrier.
+type engine interface {
+	Fold(arrived int64, events []millrace.Event)
+	Work()
+	Drain() rollup.Drained
+	Size() int64
+	Rows() int
 }
 
 // unlimited is the number of events per barrier when nothing is wrong: the
 // interval and the memory decide.
 const unlimited = 1 << 30
 
+// workInterval is how long events may wait in the engine before cells are
+// updated with them: longer, and the barrier would find so much left to do that
+// it is late; shorter, and tables are visited for too few events to stay in cache.
+const workInterval = 500 * time.Millisecond
+
+// newRollupSink returns a sink that goes on from s with the values admitted so far.
+func (p *Pipeline) newRollupSink(s *sink, admitted []millrace.Admission) *rollupSink {
+	e := p.newEngine(p.deps.Rollups, rollup.Limits{
+		Values: p.opts.DimensionValues, Cells: p.opts.SetCells, Age: p.opts.ValueAge.Std(),
+		Memory: int64(p.opts.RollupMemory), Workers: p.opts.RollupWorkers,
+	}, admitted)
+	return &rollupSink{sink: s, p: p, engine: e, limit: p.limit(s.name, unlimited), floor: e.Size()}
+}
+
+// restoredEngine is what Pipeline.newEngine does unless a test replaces it.
+func restoredEngine(rollups []*rollup.Rollup, lim rollup.Limits, admitted []millrace.Admission) engine {
+	e := rollup.NewEngine(rollups, lim)
+	e.Restore(admitted)
+	return e
+}
+
 func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 	from, ok := s.begin(u)
 	if s.since.IsZero() {
 		s.since = s.p.deps.Now()
 	}
+	s.units++
+	s.arrived = max(s.arrived, u.rec.Arrived)
 	if !ok {
 		return nil
 	}
@@ -37,24 +78,20 @@ func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 		events = events[1:]
 	}
 	for len(events) > 0 {
-		n, err := s.foldSome(u, events)
+		n, weight, err := s.foldSome(u, events)
 		if err != nil {
 			return err
 		}
 		next := events[n-1].Ordinal + 1
-		var weight, stored int64
-		for i := range events[:n] {
-			if len(s.condemned) == 0 || s.condemned[s.verdictOf(u.rec, events[i].Ordinal)] == "" {
-				stored, weight = stored+1, weight+events[i].Weight
-			}
+		stored := int64(n)
+		if weight == 0 { // refused; events weigh at least 1
+			stored = 0
 		}
 		s.account(u, from, next, stored, weight)
 		s.reach(u, next)
 		from, events = next, events[n:]
-		if s.folded >= s.limit || s.engine.Size() > int64(s.p.opts.RollupMemory) {
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
+		if err := s.flushIfFull(ctx); err != nil {
+			return err
 		}
 	}
 	s.account(u, from, int32(len(u.rec.Frames)), 0, 0)
@@ -63,44 +100,113 @@ func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 }
 
 // foldSome folds the events that the limit allows, at least one, and returns
-// how many. A panic of the engine leaves it unusable: the pipeline starts again
-// from the committed position.
-func (s *rollupSink) foldSome(u *unit, events []millrace.Event) (n int, err error) {
+// how many and their weight: one of no weight if it was refused.
+func (s *rollupSink) foldSome(u *unit, events []millrace.Event) (n int, weight int64, err error) {
 	n = max(1, min(len(events), s.limit-s.folded))
-	if len(s.condemned) > 0 {
+	if s.suspects(u) {
 		n = 1
 		if s.refuses(u, &events[0]) {
-			return 1, nil
+			return 1, 0, nil
 		}
+	}
+	for i := range events[:n] {
+		weight += events[i].Weight
 	}
 	s.last = s.verdictOf(u.rec, events[n-1].Ordinal)
 	s.folded += n
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.p.poison(s.name, s.folded, s.last, fmt.Errorf("fold: panic: %v", p))
-		}
-	}()
-	s.engine.Fold(u.rec.Arrived, events[:n])
-	return n, nil
+	if s.handed.IsZero() {
+		s.handed = s.p.deps.Now()
+	}
+	return n, weight, s.guard("fold", func() { s.engine.Fold(u.rec.Arrived, events[:n]) })
 }
 
-// tick is the flush barrier: due after the interval, or twice that while the
-// sink is behind.
+// guard runs a step of the engine. A panic leaves the engine unusable: the
+// pipeline starts again from the committed position, with fewer events per
+// barrier until the one to blame is alone between two barriers.
+func (s *rollupSink) guard(step string, do func()) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		err = fmt.Errorf("%s: panic: %v", step, p)
+		if s.folded > 0 { // else no event is to blame
+			err = s.p.poison(s.name, s.folded, s.last, err)
+		}
+	}()
+	do()
+	return nil
+}
+
+// flushIfFull flushes if the limit or the memory is reached. An engine whose
+// dictionaries alone fill the memory would flush all the time: open cells must
+// have taken an eighth of it.
+func (s *rollupSink) flushIfFull(ctx context.Context) error {
+	memory := int64(s.p.opts.RollupMemory)
+	if size := s.engine.Size(); size > memory && size-s.floor >= memory/8 {
+		s.p.stats.flushedEarly()
+		return s.flush(ctx)
+	}
+	if s.folded >= s.limit {
+		return s.flush(ctx)
+	}
+	return nil
+}
+
+// tick lets the engine work, and is the flush barrier when that is due.
 func (s *rollupSink) tick(ctx context.Context, behind bool) error {
+	if behind {
+		s.full++
+	}
+	if err := s.work(ctx); err != nil {
+		return err
+	}
 	if s.busy() {
 		return nil
 	}
 	if err := s.wait(); err != nil {
 		return err
 	}
-	wait := s.p.opts.RollupInterval.Std()
-	if behind {
-		wait *= 2
-	}
-	if s.since.IsZero() || s.p.deps.Now().Sub(s.since) < wait {
+	if s.since.IsZero() || s.p.deps.Now().Sub(s.since) < s.patience() {
 		return nil
 	}
 	return s.flush(ctx)
+}
+
+// work updates the cells with events that have waited for workInterval.
+func (s *rollupSink) work(ctx context.Context) error {
+	if s.handed.IsZero() || s.p.deps.Now().Sub(s.handed) < workInterval {
+		return nil
+	}
+	if err := s.guard("work", s.engine.Work); err != nil {
+		return err
+	}
+	s.handed = time.Time{}
+	s.p.stats.engine(s.engine.Size(), s.floor, s.engine.Rows())
+	return s.flushIfFull(ctx)
+}
+
+// patience is the time from the oldest event to the barrier: the interval, or
+// twice that while behind. What the barrier before took beyond a fifth of the
+// interval is taken off, down to half, so that cells are visible within 6/5 of
+// the interval (11/5 while behind) although a barrier is slow.
+func (s *rollupSink) patience() time.Duration {
+	interval := s.p.opts.RollupInterval.Std()
+	wait := interval
+	if s.behind() {
+		wait *= 2
+	}
+	return max(wait/2, wait-max(0, s.took-interval/5))
+}
+
+// behind reports whether events come faster than they are folded, or are old
+// already: a replay.
+func (s *rollupSink) behind() bool {
+	if s.full > 0 && 2*s.full >= s.units {
+		return true
+	}
+	age := s.p.deps.Now().UnixNano() - s.arrived
+	return s.arrived > 0 && age > 2*int64(s.p.opts.RollupInterval)
 }
 
 // flush drains the cells and starts to store them.
@@ -108,23 +214,35 @@ func (s *rollupSink) flush(ctx context.Context) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
-	s.since = time.Time{}
 	if !s.pending() {
+		s.since = time.Time{}
 		return nil
 	}
-	drained, folded, last := s.engine.Drain(), s.folded, s.last
-	s.folded = 0
+	began := s.p.deps.Now()
+	s.p.stats.engine(s.engine.Size(), s.floor, s.engine.Rows())
+	var drained rollup.Drained
+	if err := s.guard("drain", func() { drained = s.engine.Drain() }); err != nil {
+		return err
+	}
+	s.floor = s.engine.Size()
+	s.p.stats.engine(s.floor, s.floor, s.engine.Rows())
 	c := s.commit()
-	c.Admitted = drained.Admitted
+	c.Admitted, c.Retired = drained.Admitted, drained.Retired
+	c.Ledger = append(c.Ledger, foldedEntries(drained.Folded, s.arrived)...)
+	folded, last := s.folded, s.last
+	s.folded, s.units, s.full, s.arrived = 0, 0, 0, 0
+	s.since, s.handed = time.Time{}, time.Time{}
 	s.write(func() error {
-		return s.p.store(ctx, c, func(ctx context.Context) error {
+		err := s.p.store(ctx, c, func(ctx context.Context) error {
 			return s.p.deps.Store.WriteCells(ctx, drained.Cells, c)
 		})
+		s.took = s.p.deps.Now().Sub(began)
+		return err
 	}, func(err error) error {
 		if err != nil {
 			return s.p.poison(s.name, folded, last, err)
 		}
-		s.p.foldedOther(drained.Folded)
+		s.p.stats.foldedOther(drained.Folded)
 		s.limit = min(2*s.limit, unlimited)
 		s.p.relax(s.name, s.limit)
 		return nil

@@ -137,6 +137,16 @@ func (s *sink) refuses(u *unit, e *millrace.Event) bool {
 	return true
 }
 
+// suspects reports whether an event of the unit was condemned.
+func (s *sink) suspects(u *unit) bool {
+	for v := range s.condemned {
+		if v.partition == u.rec.Partition && v.offset == u.rec.Offset {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *sink) verdictOf(r *millrace.Record, ordinal int32) verdict {
 	return verdict{r.Partition, s.positions[r.Partition].Generation, r.Offset, ordinal}
 }

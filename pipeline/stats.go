@@ -16,6 +16,17 @@ type Status struct {
 	Stages     []StageStatus
 	Faults     map[string]string // latest fault per place, until it works again
 	Folded     []rollup.Folded   // weight counted under "(other)" since the start
+	Rollups    RollupStatus
+}
+
+// RollupStatus is what the rollup engine holds. Cells that are being stored
+// have left it: they take as much again at most.
+type RollupStatus struct {
+	Bytes        int64 // held, at the last look
+	PeakBytes    int64 // most at any look since the start
+	Dictionaries int64 // of Bytes, what is held without open cells
+	OpenCells    int64
+	EarlyFlushes int64 // barriers before their time, for want of memory, since the start
 }
 
 // PartitionStatus says how far the sinks are in one partition.
@@ -53,6 +64,7 @@ type stats struct {
 	bounds    map[int32]queue.Bounds
 	gens      map[int32]int64
 	other     map[rollup.Folded]int64 // Weight is 0 in the key
+	rollups   RollupStatus
 }
 
 func newStats() *stats {
@@ -171,14 +183,29 @@ func (s *stats) lowest() map[int32]int64 {
 	return out
 }
 
-func (p *Pipeline) foldedOther(folded []rollup.Folded) {
-	p.stats.mu.Lock()
-	defer p.stats.mu.Unlock()
+// foldedOther notes weight that is committed under "(other)".
+func (s *stats) foldedOther(folded []rollup.Folded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, f := range folded {
 		key := f
 		key.Weight = 0
-		p.stats.other[key] += f.Weight
+		s.other[key] += f.Weight
 	}
+}
+
+// engine notes what the rollup engine holds.
+func (s *stats) engine(size, floor int64, rows int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rollups.Bytes, s.rollups.Dictionaries, s.rollups.OpenCells = size, floor, int64(rows)
+	s.rollups.PeakBytes = max(s.rollups.PeakBytes, size)
+}
+
+func (s *stats) flushedEarly() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rollups.EarlyFlushes++
 }
 
 // Status returns a snapshot.
@@ -186,7 +213,7 @@ func (p *Pipeline) Status() Status {
 	s := p.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Faults: map[string]string{}}
+	out := Status{Faults: map[string]string{}, Rollups: s.rollups}
 	for part, b := range s.bounds {
 		out.Partitions = append(out.Partitions, PartitionStatus{
 			Partition: part, Generation: s.gens[part], Low: b.Low, High: b.High, Committed: map[millrace.Sink]int64{
