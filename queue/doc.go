@@ -7,6 +7,7 @@
 //	options.go    what can be configured
 //	queue.go      Open, Close, what a Queue is
 //	embedded.go   the embedded broker: directory, lock, start
+//	door.go       how this process and others connect to it
 //	layout.go     the broker's files, and their repair before a start
 //	sync.go       fsync after the broker's answer, shared by concurrent appends
 //	append.go     Append
@@ -15,6 +16,7 @@
 //	bounds.go     Bounds, Regressions
 //	retention.go  Release, Size, Pressure
 //	health.go     Healthy
+//	snappy.go     compression of batches
 //	kafka.go      client settings, logging, error mapping
 //
 // # Versions

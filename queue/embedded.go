@@ -59,7 +59,12 @@ func (q *Queue) startEmbedded(ctx context.Context) (err error) {
 		kfake.WithLogger(brokerLog{q.log}),
 		kfake.BrokerConfigs(map[string]string{"log.segment.bytes": strconv.FormatInt(q.segmentBytes, 10)}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			return new(net.ListenConfig).Listen(ctx, network, q.opts.Listen)
+			tcp, err := new(net.ListenConfig).Listen(ctx, network, q.opts.Listen)
+			if err != nil {
+				return nil, err
+			}
+			q.door = newDoor(tcp)
+			return q.door, nil
 		}),
 	}
 	if q.cluster, err = kfake.NewCluster(opts...); err != nil {

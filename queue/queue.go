@@ -41,6 +41,7 @@ type Queue struct {
 
 	// Embedded broker only.
 	cluster      *kfake.Cluster
+	door         *door // of cluster
 	lock         *os.File
 	syncer       *syncer // nil with durability "os"
 	maxBytes     int64   // size cap

@@ -3,7 +3,9 @@ package queue
 import (
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace"
 )
@@ -102,4 +104,52 @@ func BenchmarkPoll(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkWay: processor time of a line's way through producer, broker and
+// consumer, from inside and over TCP; the ratio is what counts.
+func BenchmarkWay(b *testing.B) {
+	const size = 1 << 20
+	text := logLines(8 << 20)
+	opts := DefaultOptions()
+	opts.Durability, opts.MaxBytes, opts.Replication = DurabilityOS, 20<<30, 1
+	inside := openQueue(b, opts, b.TempDir())
+	opts.Broker, opts.Topic = inside.Addrs(), "tcp"
+	outside := openQueue(b, opts, "")
+	for name, q := range map[string]*Queue{"inside": inside, "tcp": outside} {
+		b.Run(name, func(b *testing.B) {
+			starts := map[int32]int64{}
+			for p, at := range bounds(b, q) {
+				starts[p] = at.High
+			}
+			c, err := q.Consumer(starts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			b.ReportAllocs()
+			before := cpuTime(b)
+			for i, got := 0, 0; i < b.N; i++ {
+				from := i * size % len(text)
+				mustAppend(b, q, &millrace.Record{Source: "s", Frames: frames415(size), Payload: text[from : from+size]})
+				for got <= i {
+					recs, err := c.Poll(b.Context())
+					if err != nil {
+						b.Fatal(err)
+					}
+					got += len(recs)
+				}
+			}
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N)/size*415, "cpu-ns/line")
+		})
+	}
+}
+
+// cpuTime is what this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
