@@ -13,16 +13,17 @@ const maxCount = math.MaxInt64
 // quantile within RelativeError (DDSketch; Masson, Rim, Lee 2019). Values keep
 // whatever unit the caller gives them.
 //
-// The zero Hist is empty and ready to use. A Hist takes 40 bytes plus 4 per
-// distinct bucket while it has few, then 2 to 8 per bucket of the range in
+// The zero Hist is empty and ready to use. A Hist takes 56 bytes plus 4 per
+// distinct bucket while it has few, then 1 to 8 per bucket of the range in
 // use; it never holds more than 2,881 buckets and never collapses any. It is
 // not safe for use while another goroutine changes it.
 type Hist struct {
-	// buf holds sorted entries (see sparse.go) if width is 0, else counters
-	// of width bytes for the buckets from base on.
-	buf []byte
-	// zeros is kept apart: zero is common and far from every other bucket.
-	zeros uint64
+	// The buffer holds sorted entries (see hist_sparse.go) if width is 0, else
+	// counters of width bytes for the buckets from base on.
+	block
+	// zeros is what a dense Hist counts of the zero bucket while that is
+	// outside its counters, for zero is common and far from all other buckets.
+	zeros uint32
 	base  uint16
 	width uint8
 }
@@ -39,9 +40,15 @@ func (h *Hist) Add(v float64, weight uint64) {
 // AddBucket is Add for a value that BucketOf has already mapped.
 func (h *Hist) AddBucket(b Bucket, weight uint64) {
 	switch h.width {
+	case 1:
+		i := int(b) - int(h.base)
+		if uint(i) < uint(len(h.buf)) && weight <= math.MaxUint8-uint64(h.buf[i]) {
+			h.buf[i] += uint8(weight)
+			return
+		}
 	case 2:
 		i := (int(b) - int(h.base)) * 2
-		if uint(i) < uint(len(h.buf)) && b != zeroBucket {
+		if uint(i) < uint(len(h.buf)) {
 			p := h.buf[i : i+2]
 			c := uint64(binary.LittleEndian.Uint16(p))
 			if weight <= math.MaxUint16-c {
@@ -51,7 +58,7 @@ func (h *Hist) AddBucket(b Bucket, weight uint64) {
 		}
 	case 4:
 		i := (int(b) - int(h.base)) * 4
-		if uint(i) < uint(len(h.buf)) && b != zeroBucket {
+		if uint(i) < uint(len(h.buf)) {
 			p := h.buf[i : i+4]
 			c := uint64(binary.LittleEndian.Uint32(p))
 			if weight <= math.MaxUint32-c {
@@ -69,11 +76,11 @@ func (h *Hist) addSlow(b Bucket, weight uint64) {
 		return
 	}
 	weight = min(weight, maxCount)
-	if b == zeroBucket {
-		h.zeros = addCounts(h.zeros, weight)
+	if h.width == 0 && h.addSparse(b, weight) {
 		return
 	}
-	if h.width == 0 && h.addSparse(b, weight) {
+	if b == zeroBucket && !h.covers(int(b)) && weight <= math.MaxUint32-uint64(h.zeros) {
+		h.zeros += uint32(weight)
 		return
 	}
 	h.cover(int(b), int(b))
@@ -85,17 +92,18 @@ func (h *Hist) addSlow(b Bucket, weight uint64) {
 func (h *Hist) Merge(o *Hist) {
 	if h == o {
 		dup := *h
-		dup.buf = append([]byte(nil), h.buf...)
+		dup.block = block{buf: append([]byte(nil), h.buf...)}
 		o = &dup
 	}
-	h.zeros = addCounts(h.zeros, o.zeros)
 	lo, hi, ok := o.bounds()
 	switch {
-	case !ok:
 	case o.width == 0:
 		h.mergeSparse(o, lo, hi)
-	default:
+	case ok:
 		h.mergeDense(o, lo, hi)
+	}
+	if o.zeros > 0 {
+		h.AddBucket(zeroBucket, uint64(o.zeros))
 	}
 }
 
@@ -114,7 +122,7 @@ func (h *Hist) Count() uint64 {
 // Empty reports whether Count is 0, at no cost.
 func (h *Hist) Empty() bool {
 	// A buffer is made only for a count above zero.
-	return h.zeros == 0 && len(h.buf) == 0
+	return len(h.buf) == 0
 }
 
 // Quantile returns the q-quantile: an estimate, within RelativeError, of the
@@ -140,7 +148,7 @@ func (h *Hist) Quantile(q float64) float64 {
 // Reset empties h and keeps its buffer for what is added next. Assign Hist{}
 // to give the memory back instead.
 func (h *Hist) Reset() {
-	*h = Hist{buf: h.buf[:0]}
+	*h = Hist{block: block{buf: h.buf[:0]}}
 }
 
 // rankOf returns floor(q*(total-1)) for q in [0, 1] and total > 0.

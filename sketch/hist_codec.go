@@ -3,6 +3,7 @@ package sketch
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 )
 
 const histV1 = 0x11
@@ -14,20 +15,75 @@ func (h *Hist) AppendTo(dst []byte) []byte {
 	dst = append(dst, histV1)
 	dst = binary.AppendUvarint(dst, uint64(h.size()))
 	prev := -1
+	switch {
+	case h.width == 0:
+		for buf := h.buf; len(buf) >= entrySize; buf = buf[entrySize:] {
+			b, count := unpack(binary.LittleEndian.Uint32(buf))
+			dst = appendCell(dst, b-prev-1, count)
+			prev = b
+		}
+		return dst
+	case h.zeros == 0 || !h.covers(int(zeroBucket)):
+		return h.appendDense(dst)
+	}
 	for c := h.cells(); ; {
 		b, count := c.next()
 		if count == 0 {
 			return dst
 		}
-		gap := int(b) - prev - 1
+		dst = appendCell(dst, int(b)-prev-1, count)
 		prev = int(b)
-		if gap == 0 {
-			dst = binary.AppendUvarint(dst, (count-1)<<1)
-			continue
+	}
+}
+
+// appendDense appends the cells of a dense h that counts zeros either among
+// its counters or beside them, but not both.
+func (h *Hist) appendDense(dst []byte) []byte {
+	prev := -1
+	zeroFirst := h.zeros > 0 && h.base > uint16(zeroBucket)
+	if zeroFirst {
+		dst = appendCell(dst, int(zeroBucket), uint64(h.zeros))
+		prev = int(zeroBucket)
+	}
+	w, base, buf := int(h.width), int(h.base), h.buf
+	mask, lanes := uint64(math.MaxUint64)>>(64-8*w), 8/w
+	laneBits := bits.Len(uint(w)) + 2 // 8*w is a power of two
+	for ; len(buf) >= 8; buf, base = buf[8:], base+lanes {
+		v := binary.LittleEndian.Uint64(buf)
+		for at := nonZero(v, w); at != 0; at &= at - 1 {
+			lane := bits.TrailingZeros64(at) >> laneBits
+			dst = appendCell(dst, base+lane-prev-1, v>>(lane<<laneBits)&mask)
+			prev = base + lane
 		}
-		dst = binary.AppendUvarint(dst, (count-1)<<1|1)
+	}
+	for ; len(buf) > 0; buf, base = buf[w:], base+1 {
+		if count := counter(buf, 0, w); count != 0 {
+			dst = appendCell(dst, base-prev-1, count)
+			prev = base
+		}
+	}
+	if h.zeros > 0 && !zeroFirst {
+		dst = appendCell(dst, int(zeroBucket)-prev-1, uint64(h.zeros))
+	}
+	return dst
+}
+
+// appendCell appends the count of a bucket that follows gap empty ones. It
+// does not branch on whether there is a gap, which varies at random.
+func appendCell(dst []byte, gap int, count uint64) []byte {
+	n, more := len(dst), uint64(gap-1)>>63^1
+	token := (count-1)<<1 | more
+	if token < 0x80 && gap <= 0x80 && n+2 <= cap(dst) {
+		dst = dst[:n+2]
+		dst[n] = uint8(token)
+		dst[n+1] = uint8(gap - 1)
+		return dst[:n+1+int(more)]
+	}
+	dst = binary.AppendUvarint(dst, token)
+	if gap > 0 {
 		dst = binary.AppendUvarint(dst, uint64(gap-1))
 	}
+	return dst
 }
 
 // Decode replaces the contents of h by the sketch encoded in b, which must be
@@ -57,7 +113,7 @@ func (h *Hist) MergeEncoded(b []byte) error {
 
 func (h *Hist) mergeValid(b []byte, s summary) {
 	if s.buckets > 0 {
-		h.reserve(s.lo, s.hi, s.buckets)
+		h.reserve(s.lo, s.hi, s.buckets, widthOf(s.largest))
 	}
 	for r, _ := readHist(b); r.left > 0; {
 		bucket, count, _ := r.next()
@@ -66,9 +122,10 @@ func (h *Hist) mergeValid(b []byte, s summary) {
 }
 
 // summary is what a first pass over an encoded Hist finds out: its total
-// count, and the number and range of its buckets other than zero.
+// count, and of its buckets other than zero the number, range and largest
+// count.
 type summary struct {
-	total           uint64
+	total, largest  uint64
 	lo, hi, buckets int
 }
 
@@ -92,6 +149,7 @@ func summarize(b []byte) (summary, error) {
 			s.lo = int(bucket)
 		}
 		s.hi = int(bucket)
+		s.largest = max(s.largest, count)
 		s.buckets++
 	}
 	if r.pos != len(b) {

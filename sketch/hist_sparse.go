@@ -52,7 +52,7 @@ func (h *Hist) addSparse(b Bucket, weight uint64) bool {
 		p := h.buf[pos : pos+entrySize]
 		if at, count := unpack(binary.LittleEndian.Uint32(p)); at == int(b) {
 			if weight > maxEntryCount-count {
-				h.toDense(at, at)
+				h.toDense(at, at, 1)
 				return false
 			}
 			binary.LittleEndian.PutUint32(p, pack(at, count+weight))
@@ -60,7 +60,7 @@ func (h *Hist) addSparse(b Bucket, weight uint64) bool {
 		}
 	}
 	if weight > maxEntryCount || !h.roomFor(int(b)) {
-		h.toDense(int(b), int(b))
+		h.toDense(int(b), int(b), 1)
 		return false
 	}
 	n := len(h.buf)
@@ -84,13 +84,13 @@ func (h *Hist) roomFor(b int) bool {
 	if n > 0 && h.denseSize(b, b) <= size*entrySize {
 		return false
 	}
-	h.buf = append(make([]byte, 0, size*entrySize), h.buf...)
+	h.resize(size)
 	return true
 }
 
-// reserve prepares for n buckets from lo to hi about to be added, so that a
-// merge allocates at most once.
-func (h *Hist) reserve(lo, hi, n int) {
+// reserve prepares for n buckets from lo to hi about to be added, with counts
+// of up to w bytes, so that a merge into an empty h allocates once.
+func (h *Hist) reserve(lo, hi, n, w int) {
 	if h.width != 0 {
 		h.cover(lo, hi)
 		return
@@ -102,23 +102,59 @@ func (h *Hist) reserve(lo, hi, n int) {
 	}
 	switch {
 	case need > maxSparse || need > firstEntries && h.denseSize(lo, hi) <= size*entrySize:
-		h.toDense(lo, hi)
+		h.toDense(lo, hi, w)
 	case need*entrySize > cap(h.buf):
-		h.buf = append(make([]byte, 0, size*entrySize), h.buf...)
+		h.resize(size)
 	}
 }
 
-// span widens lo..hi to the buckets of a sparse Hist.
+// resize moves the entries to a buffer for size of them.
+func (h *Hist) resize(size int) {
+	old, n := h.block, len(h.buf)
+	h.block = h.take(size * entrySize)
+	h.buf = h.buf[:n]
+	copy(h.buf, old.buf)
+	old.drop()
+}
+
+// sparseBounds is bounds for a sparse h.
+func (h *Hist) sparseBounds() (lo, hi int, ok bool) {
+	at := func(i int) int {
+		b, _ := unpack(binary.LittleEndian.Uint32(h.buf[i:]))
+		return b
+	}
+	from, to := 0, len(h.buf)
+	if to > from && at(from) == int(zeroBucket) {
+		from += entrySize
+	}
+	if to > from && at(to-entrySize) == int(zeroBucket) {
+		to -= entrySize
+	}
+	if from == to {
+		return 0, 0, false
+	}
+	return at(from), at(to - entrySize), true
+}
+
+// span widens lo..hi to the buckets of a sparse h. The zero bucket, alone, is
+// no reason to widen anything.
 func (h *Hist) span(lo, hi int) (int, int) {
-	if first, last, ok := h.bounds(); ok {
-		return min(lo, first), max(hi, last)
+	first, last, ok := h.bounds()
+	switch {
+	case !ok:
+		return lo, hi
+	case lo == int(zeroBucket) && hi == lo:
+		return first, last
 	}
-	return lo, hi
+	return min(lo, first), max(hi, last)
 }
 
-// mergeSparse adds the entries of a sparse o, which run from lo to hi.
+// mergeSparse adds the entries of a sparse o, which run from lo to hi but for
+// that of the zero bucket.
 func (h *Hist) mergeSparse(o *Hist, lo, hi int) {
-	h.reserve(lo, hi, len(o.buf)/entrySize)
+	if n := len(o.buf) / entrySize; n > 1 {
+		h.reserve(lo, hi, n, 1)
+	}
 	for i := 0; i < len(o.buf); i += entrySize {
 		b, count := unpack(binary.LittleEndian.Uint32(o.buf[i:]))
 		h.AddBucket(Bucket(b), count)

@@ -52,3 +52,11 @@ func uvarintLong(b []byte, i int) (uint64, int) {
 	}
 	return 0, -1
 }
+
+// spread28 returns the bytes of v < 2^28 as a uvarint, the first one lowest,
+// and their number.
+func spread28(v uint32) (uint32, int) {
+	size := (9*bits.Len32(v|1) + 64) >> 6
+	more := uint32(0x808080) & (1<<(8*(size-1)) - 1)
+	return v&0x7f | v&0x3f80<<1 | v&0x1fc000<<2 | v&0xfe00000<<3 | more, size
+}

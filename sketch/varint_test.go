@@ -14,6 +14,12 @@ func TestUvarint(t *testing.T) {
 		if i%2 == 0 {
 			b = append(b, 0xff, 0xff, 0xff, 0xff)
 		}
+		if v>>28 == 0 {
+			x, n := spread28(uint32(v))
+			if got := binary.LittleEndian.AppendUint32(nil, x); n != size || string(got[:n]) != string(b[:n]) {
+				t.Fatalf("spread28(%d) = %x, %d, want %x", v, got, n, b[:size])
+			}
+		}
 		if got, pos := uvarint(b, 0); got != v || pos != size {
 			t.Fatalf("uvarint(%x) = %d, %d, want %d, %d", b, got, pos, v, size)
 		}
