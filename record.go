@@ -42,13 +42,21 @@ type Refusal struct {
 // MaxExample bounds the example kept per reason, so that a ledger row stays small.
 const MaxExample = 300
 
-// Batch is the decoded form of one record. It is reused: Reset keeps capacity.
+// Batch is the decoded form of one record. It is reused: Reset keeps capacity,
+// and what the record before left beyond the events of this one is cleared at
+// the Reset after, so that a batch holds on to two payloads at most.
 type Batch struct {
 	Record  *Record
 	Events  []Event  // ascending ordinals
 	Rejects []Reject // ascending ordinals
-	attrs   []Attr
-	text    []byte
+
+	// attrs is the arena of attributes: those of one event behind those of the
+	// other, the last event's from window on. Beyond its length lies what the
+	// record before left, up to usedAttrs; so it is with Events and usedEvents.
+	attrs                 []Attr
+	window                int
+	usedEvents, usedAttrs int
+	text                  []byte
 }
 
 // Reject is a frame that could not become an event.
@@ -62,52 +70,80 @@ type Reject struct {
 // Reset empties the batch for another record.
 func (b *Batch) Reset(r *Record) {
 	b.Record = r
-	clear(b.Events)
+	b.seal()
+	// Add sets every field and decoders every attribute they hand out, so only
+	// what the last record did not overwrite needs clearing.
+	n := len(b.Events)
+	// One more than were used, for an event that was cut off.
+	if used := min(max(b.usedEvents, n+1), cap(b.Events)); n < used {
+		clear(b.Events[n:used])
+	}
+	if k := len(b.attrs); k < b.usedAttrs {
+		clear(b.attrs[k:b.usedAttrs])
+	}
+	b.usedEvents, b.usedAttrs = n, len(b.attrs)
 	b.Events = b.Events[:0]
+	clear(b.Rejects)
 	b.Rejects = b.Rejects[:0]
-	clear(b.attrs)
-	b.attrs = b.attrs[:0]
+	b.attrs, b.window = b.attrs[:0], 0
 	b.text = b.text[:0]
 }
 
 // Add appends an event preset from the record and returns it. The pointer is
-// valid until the next Add. Its Attrs have capacity in the batch's arena.
+// valid until the next Add. Its Attrs have the room that is left in the batch's
+// arena until then; later they have no room, so that appending copies them.
 func (b *Batch) Add(ordinal int32) *Event {
-	r := b.Record
-	b.Events = append(b.Events, Event{
-		Time: r.Arrived, Weight: 1, Ordinal: ordinal,
-		Project: r.Project, Source: r.Source, Service: r.Service,
-		Host: r.Host, Env: r.Env, Release: r.Release,
-	})
-	e := &b.Events[len(b.Events)-1]
-	e.Attrs = b.arena(attrsPerEvent)
+	b.seal()
+	n := len(b.Events)
+	if n < cap(b.Events) {
+		b.Events = b.Events[:n+1]
+	} else {
+		b.Events = append(b.Events, Event{})
+	}
+	// Field by field: a literal would be built aside and copied.
+	e, r := &b.Events[n], b.Record
+	e.Time, e.Weight = r.Arrived, 1
+	e.Kind, e.Ordinal = KindLog, ordinal
+	e.Project, e.Source = r.Project, r.Source
+	e.Service, e.Host, e.Env, e.Release = r.Service, r.Host, r.Env, r.Release
+	e.Level, e.TraceID, e.Message = "", "", ""
+	e.HasTime, e.MultiLine = false, false
+	if cap(b.attrs)-len(b.attrs) < attrsPerEvent {
+		b.attrs = make([]Attr, 0, max(4096, 2*cap(b.attrs)))
+		b.usedAttrs = 0
+	}
+	b.window = len(b.attrs)
+	e.Attrs = b.attrs[b.window:b.window:cap(b.attrs)]
 	return e
 }
 
-// Drop takes back the event added last, with the memory for its attributes
-// unless they outgrew it. For decoders that try one format after the other.
+// Drop takes back the event added last, with the memory for its attributes. For
+// decoders that try one format after the other.
 func (b *Batch) Drop() {
 	n := len(b.Events) - 1
-	attrs := b.Events[n].Attrs[:1]
+	clear(b.Events[n].Attrs)
+	b.Events[n] = Event{}
 	b.Events = b.Events[:n]
-	if i := len(b.attrs) - attrsPerEvent; i >= 0 && &b.attrs[i] == &attrs[0] {
-		b.attrs = b.attrs[:i]
-	}
+	b.attrs = b.attrs[:b.window]
 }
 
-// attrsPerEvent is the capacity an event's Attrs start with: access lines have
-// about twelve, and append grows the rest.
-const attrsPerEvent = 16
+// attrsPerEvent is the room in the arena that an event's Attrs have at least.
+// What most lines have fits; append moves the others out of the arena.
+const attrsPerEvent = 64
 
-// arena hands out a zero-length slice of capacity n from one backing array, so
-// that a batch of thousands of events allocates a few times, not thousands.
-func (b *Batch) arena(n int) []Attr {
-	if cap(b.attrs)-len(b.attrs) < n {
-		b.attrs = make([]Attr, 0, max(4096, 2*cap(b.attrs)))
+// seal ends the room of the event added last. If that event is gone, or its
+// attributes outgrew the arena, the room is free again.
+func (b *Batch) seal() {
+	used := b.window
+	if n := len(b.Events); n > 0 {
+		e := &b.Events[n-1]
+		if cap(e.Attrs) > 0 && cap(e.Attrs) == cap(b.attrs)-b.window && &e.Attrs[:1][0] == &b.attrs[:b.window+1][b.window] {
+			used += len(e.Attrs)
+			e.Attrs = e.Attrs[:len(e.Attrs):len(e.Attrs)]
+		}
 	}
-	i := len(b.attrs)
-	b.attrs = b.attrs[:i+n]
-	return b.attrs[i : i : i+n]
+	b.attrs = b.attrs[:used]
+	b.window = used
 }
 
 // Text returns a slice of length zero and capacity n that lives as long as the

@@ -84,7 +84,7 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 		e.Time, e.HasTime = ns, true
 	} else {
 		text := line[open+1 : end-1]
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrTimeOriginal, Value: millrace.StringValue(borrow(text))})
+		e.Extend().SetString(millrace.AttrTimeOriginal, borrow(text))
 	}
 	accessRequest(e, line[i+1:quote])
 	d.distinct = accessTail(e, line[quote+1:], open == 0)
@@ -310,5 +310,5 @@ func setText(e *millrace.Event, key string, b []byte) {
 	if len(b) == 0 || (len(b) == 1 && b[0] == '-') {
 		return
 	}
-	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: millrace.StringValue(borrow(b))})
+	e.Extend().SetString(key, borrow(b))
 }

@@ -44,7 +44,7 @@ func accessTail(e *millrace.Event, b []byte, ssl bool) (distinct bool) {
 	t := tail{e: e, b: b}
 	if !ssl {
 		if tok, _ := t.next(); len(tok) == 3 && isDigit(tok[0]) {
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrStatus, Value: millrace.IntValue(smallInt(tok))})
+			e.Extend().SetInt(millrace.AttrStatus, smallInt(tok))
 		}
 	}
 	tok, quoted := t.next()
@@ -52,7 +52,7 @@ func accessTail(e *millrace.Event, b []byte, ssl bool) (distinct bool) {
 	case quoted:
 		t.i = t.start // no bytes were logged
 	case len(tok) > 0 && len(tok) < 19 && skipDigits(tok, 0) == len(tok):
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrBytes, Value: millrace.IntValue(smallInt(tok))})
+		e.Extend().SetInt(millrace.AttrBytes, smallInt(tok))
 	}
 	if t.i >= len(b) {
 		return true
@@ -318,7 +318,7 @@ func sumNanos(b []byte) (ns int64, ok bool) {
 }
 
 func (t *tail) set(key string, v millrace.Value) {
-	t.e.Attrs = append(t.e.Attrs, millrace.Attr{Key: key, Value: v})
+	t.e.Extend().Set(key, v)
 }
 
 // text sets what a line may have more than once.

@@ -26,7 +26,7 @@ func accessRequest(e *millrace.Event, req []byte) {
 	url := bytes.Trim(rest, " ")
 	switch {
 	case methodLike(method) && (len(url) > 0 || version != nil):
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrMethod, Value: millrace.StringValue(borrow(method))})
+		e.Extend().SetString(millrace.AttrMethod, borrow(method))
 	case method[0] == '/': // a bare path, spaces and all
 		url = bytes.Trim(req[:len(req)-trailing(req, version)], " ")
 	default:

@@ -230,7 +230,7 @@ func (h *textHeader) levelNext(b []byte) bool {
 }
 
 func (h *textHeader) set(key string, value []byte) {
-	h.e.Attrs = append(h.e.Attrs, millrace.Attr{Key: key, Value: millrace.StringValue(borrow(value))})
+	h.e.Extend().SetString(key, borrow(value))
 }
 
 func (h *textHeader) setLogger(name []byte) {

@@ -32,6 +32,8 @@ type Decoder struct {
 // as "bad_frame", so is every frame of a record whose format is unknown.
 func (d *Decoder) Decode(b *millrace.Batch) {
 	payload, at := b.Record.Payload, 0
+	payload = payload[:len(payload):len(payload)] // frames may be read beyond their end, see words.go
+	d.keys.begin()
 	f, err := lookupFormat(b.Record.Format)
 	for i, n := range b.Record.Frames {
 		end := at + int(n)
@@ -56,7 +58,8 @@ func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
 		b.Reject(ordinal, ReasonUnknownFormat, millrace.ErrorMessage(err), frame)
 		return
 	}
-	d.frame(b, f, ordinal, frame)
+	d.keys.begin()
+	d.frame(b, f, ordinal, frame[:len(frame):len(frame)])
 	d.b = nil
 }
 
@@ -132,6 +135,7 @@ func (d *Decoder) structured(ordinal int32, line []byte) bool {
 // undo makes an event again as Batch.Add returned it, after a parser gave up
 // half-way.
 func (d *Decoder) undo(e *millrace.Event) {
+	clear(e.Attrs)
 	r := d.b.Record
 	*e = millrace.Event{
 		Time: r.Arrived, Weight: 1, Ordinal: e.Ordinal,

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -66,7 +67,7 @@ func (d *Decoder) uniqueAttrs(e *millrace.Event) {
 		for j := range i {
 			if e.Attrs[j].Key == k {
 				e.Attrs[j].Value = e.Attrs[i].Value
-				e.Attrs = append(e.Attrs[:i], e.Attrs[i+1:]...)
+				e.Attrs = slices.Delete(e.Attrs, i, i+1)
 				i--
 				break
 			}
@@ -92,6 +93,7 @@ func (d *Decoder) uniqueMany(e *millrace.Event) {
 		d.seen[a.Key] = len(out)
 		out = append(out, a)
 	}
+	clear(e.Attrs[len(out):])
 	e.Attrs = out
 	clear(d.seen) // the keys point into the payload
 }

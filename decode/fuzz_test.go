@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -72,7 +73,29 @@ func FuzzDecodeFrame(f *testing.F) {
 		if !bytes.Equal(keep, frame) {
 			t.Fatal("the payload was written to")
 		}
+		checkEmbedded(t, &d, r, b)
 	})
+}
+
+// checkEmbedded decodes the frame of r again in the midst of a payload, where
+// the scanners read beyond its end, and wants what b has.
+func checkEmbedded(t *testing.T, d *Decoder, r *millrace.Record, b *millrace.Batch) {
+	t.Helper()
+	for _, behind := range []string{
+		"\n" + samples["json"], `"}` + samples["json"], "0123456789.0123456789" + samples["nginx"], strings.Repeat(" ", 100), "",
+	} {
+		in := *r
+		in.Payload = append(bytes.Clone(r.Payload), behind...)
+		in.Frames = append([]uint32(nil), r.Frames...)
+		for range 2 { // cold and warm
+			got := &millrace.Batch{}
+			got.Reset(&in)
+			d.Decode(got)
+			if !reflect.DeepEqual(b.Events, got.Events) || !reflect.DeepEqual(b.Rejects, got.Rejects) {
+				t.Fatalf("not the same before %q:\n%+v\n%+v\n%+v\n%+v", behind, b.Events, got.Events, b.Rejects, got.Rejects)
+			}
+		}
+	}
 }
 
 // FuzzJSONScan compares the scanner with encoding/json.
@@ -94,8 +117,17 @@ func FuzzJSONScan(f *testing.F) {
 		cached := &keyCache{}
 		for _, line := range [][]byte{b, b, []byte(samples["json"]), b} {
 			gotPos, gotOK := cached.check(line)
-			if wantPos, wantOK := checkJSON(line); gotPos != wantPos || gotOK != wantOK {
+			wantPos, wantOK := checkJSON(line)
+			if gotPos != wantPos || gotOK != wantOK {
 				t.Fatalf("%q: got %d %v, want %d %v", line, gotPos, gotOK, wantPos, wantOK)
+			}
+			for _, behind := range []string{`"}`, "0123456789.0123456789", " \"a\":1}"} { // readable beyond the line
+				behind += samples["json"]
+				long := append(bytes.Clone(line), behind...)
+				gotPos, gotOK := cached.check(long[:len(line)])
+				if gotPos != wantPos || gotOK != wantOK {
+					t.Fatalf("%q before %q: got %d %v, want %d %v", line, behind, gotPos, gotOK, wantPos, wantOK)
+				}
 			}
 		}
 		if !ok || !utf8.Valid(b) {

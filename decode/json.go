@@ -44,36 +44,71 @@ import (
 // Deviations: nesting deeper than maxDepth is refused; \u0000 is kept; lone
 // surrogates become U+FFFD.
 
-// jsonEvent is the decoder's state for one object. Only ranks are cleared
-// between objects; the rest is valid where a rank is not zero.
+// jsonEvent is the decoder's state for one object. What is at a slot is valid
+// where its rank is not zero.
 type jsonEvent struct {
-	rank [slotCount]uint8
-	// For columns: the key and value that fill the slot; an empty key if they
-	// come from a nested object, which is kept as a whole anyway.
-	key [slotCount]string
-	val [slotCount]millrace.Value
+	line  []byte // the object, or the pairs of a logfmt line
+	pairs bool   // line is logfmt
+	rank  [slotCount]uint8
+	// For columns: where in line the key begins that fills the slot, or -1 if it
+	// is within a nested object, which is kept as a whole anyway.
+	at [slotCount]int32
 	// For access slots: the index of the attribute, or -1 if nested; only then
 	// val is set.
-	attr [slotCount]int
-	gone [slotCount]int // indexes of attributes to remove
-	// canon tells that the attribute has its canonical name already.
-	canon [slotCount]bool
+	attr [slotCount]int32
+	val  [slotCount]millrace.Value
+	todo uint32 // access slots whose name or value may not be the canonical one
+	gone [slotCount]int
+	// number counts objects and marks the keys seen in this one. repeats tells
+	// that a key may have come twice: else the attributes are distinct, which
+	// spares finish the check.
+	number  uint32
+	repeats bool
 }
+
+// begin makes js ready for an object, or a line of pairs.
+func (js *jsonEvent) begin(line []byte, pairs bool) {
+	js.line, js.pairs = line, pairs
+	js.rank = [slotCount]uint8{}
+	js.todo, js.repeats = 0, false
+	js.number++
+}
+
+// see notes an attribute by its key. When number has gone round a key may seem
+// to come twice, which costs the check that it does not.
+func (js *jsonEvent) see(k *cachedKey) {
+	if k.seen == js.number {
+		js.repeats = true
+	}
+	k.seen = js.number
+}
+
+// note notes that an attribute fills an access slot.
+func (js *jsonEvent) note(f field, attr int, canonical bool) {
+	js.rank[f.slot], js.attr[f.slot] = f.rank, int32(attr)
+	if !f.canon || !canonical {
+		js.todo |= 1 << f.slot
+	}
+}
+
+// rankLog is the rank of the field log as message, and of no other.
+const rankLog = 6
 
 // parseJSON fills e from an object, or returns false and leaves e as it is.
 func (d *Decoder) parseJSON(e *millrace.Event, line []byte) bool {
-	d.js.rank = [slotCount]uint8{}
+	d.js.begin(line, false)
 	if !d.members(e, line) {
 		d.undo(e)
 		return false
 	}
-	if d.js.rank[slotMessage] > 0 && d.js.key[slotMessage] == "log" {
+	if d.js.rank[slotMessage] == rankLog {
 		d.wrapped(e)
 	}
 	d.finishAccess(e)
 	if e.Message == "" {
 		e.Message = borrow(line)
 	}
+	d.distinct = !d.js.repeats
 	return true
 }
 
@@ -81,90 +116,20 @@ func (d *Decoder) parseJSON(e *millrace.Event, line []byte) bool {
 // as log: JSON or an access line. Its fields win over the wrapper's.
 func (d *Decoder) wrapped(e *millrace.Event) {
 	msg := unborrow(e.Message)
+	d.js.repeats = true
 	if msg[0] != '{' {
 		d.parseAccess(e, msg)
-		d.distinct = false
 		return
 	}
 	if _, ok := checkJSON(msg); ok {
-		d.js.rank = [slotCount]uint8{}
+		d.js.begin(msg, false)
 		e.Message = ""
 		d.members(e, msg)
+		d.js.repeats = true
 		if e.Message == "" {
 			e.Message = borrow(msg)
 		}
 	}
-}
-
-// members reads the object that b is.
-func (d *Decoder) members(e *millrace.Event, b []byte) bool {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '{' {
-		return false
-	}
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
-		return skipSpace(b, i+1) == len(b)
-	}
-	for entry := uint8(0); ; {
-		key, field, next := d.memberKey(b, i, &entry)
-		if next < 0 {
-			return false
-		}
-		val, raw, end := d.jsonValue(b, next)
-		if end < 0 {
-			return false
-		}
-		switch {
-		case raw[0] == 'n':
-		case field.slot == slotNone:
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: val})
-		default:
-			d.member(e, field, key, val, raw[0], raw)
-		}
-		i = end
-		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
-		}
-		if i >= len(b) {
-			return false
-		}
-		switch b[i] {
-		case ',':
-			i++
-			if i < len(b) && b[i] <= ' ' {
-				i = skipSpace(b, i)
-			}
-		case '}':
-			return skipSpace(b, i+1) == len(b)
-		default:
-			return false
-		}
-	}
-}
-
-// memberKey reads a key of the outermost object and its colon at i, with what
-// its field is for. entry is that of the key before, and of this one after.
-func (d *Decoder) memberKey(b []byte, i int, entry *uint8) (key string, f field, next int) {
-	at, next := d.keys.guess(b, i, *entry)
-	if next >= 0 {
-		*entry = at
-		f = d.keys[at].field
-		key = borrow(b[i+1 : next-2])
-		if next < len(b) && b[next] <= ' ' {
-			next = skipSpace(b, next)
-		}
-		return key, f, next
-	}
-	if key, next = d.jsonKey(b, i); next < 0 {
-		return "", f, -1
-	}
-	// With escapes or white space the key is longer than its text and the colon.
-	if n := i + len(key) + 3; n <= next && b[n-1] == ':' && b[n-2] == '"' && string(b[i+1:n-2]) == key {
-		*entry = d.keys.learn(*entry, b[i:n])
-	} else {
-		*entry = 0
-	}
-	return key, fieldOf(key), next
 }
 
 // jsonKey reads a key and its colon at i; next is the start of the value.
@@ -212,7 +177,7 @@ func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end 
 		}
 		return millrace.BoolValue(c == 't'), b[i:end], end
 	}
-	if v, end = plainNumber(b, i); end > 0 {
+	if v, end = usualNumber(b, i); end > 0 {
 		return v, b[i:end], end
 	}
 	end, integer := scanNumber(b, i)
@@ -222,10 +187,10 @@ func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end 
 	return numberValue(b[i:end], integer), b[i:end], end
 }
 
-// plainNumber reads and parses the usual numbers in one pass: digits, perhaps
+// usualNumber reads and parses the usual numbers in one pass: digits, perhaps
 // with a fraction, few enough that the result is exact (see decimal). end is
 // negative if the number is none of them.
-func plainNumber(b []byte, i int) (v millrace.Value, end int) {
+func usualNumber(b []byte, i int) (v millrace.Value, end int) {
 	start, digits := i, int64(0)
 	for i < len(b) && isDigit(b[i]) {
 		digits = digits*10 + int64(b[i]-'0')
@@ -269,27 +234,28 @@ func numberValue(lit []byte, integer bool) millrace.Value {
 	return millrace.NumberValue(f, borrow(lit))
 }
 
-// member files one field of the outermost object. tag is the first byte of the
-// value as JSON, raw its text, which matters for numbers and objects only.
-func (d *Decoder) member(e *millrace.Event, f field, key string, v millrace.Value, tag byte, raw []byte) {
-	s, rank := f.slot, f.rank
+// member files one field of the outermost object; its key begins at at. tag is
+// the first byte of the value as JSON, raw its text, which matters for numbers
+// and objects only.
+func (d *Decoder) member(e *millrace.Event, f field, key string, at int, v millrace.Value, tag byte, raw []byte) {
+	s := f.slot
 	switch {
 	case s == slotNone:
 	case tag == '{' && isParent(s, key):
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
+		e.Extend().Set(key, v)
 		d.nested(e, append(d.key[:0], key...), raw, 1)
 		return
 	case s == slotStack:
 		e.MultiLine = e.MultiLine || stackLike(v, tag)
 	case s < slotURL:
-		if d.column(e, s, rank, key, v, tag, raw) {
+		if d.column(e, f, key, at, v, tag, raw) {
 			return
 		}
 	case s < slotCount:
 		d.accessMember(e, f, key, v)
 		return
 	}
-	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
+	e.Extend().Set(key, v)
 }
 
 // stackLike reports whether a value can hold a stack trace.
@@ -299,23 +265,41 @@ func stackLike(v millrace.Value, tag byte) bool {
 
 // column sets a column and returns true, or returns false if the value does not
 // fit or a better field filled it. What it displaces becomes an attribute.
-func (d *Decoder) column(e *millrace.Event, s slot, rank uint8, key string, v millrace.Value, tag byte, raw []byte) bool {
+func (d *Decoder) column(e *millrace.Event, f field, key string, at int, v millrace.Value, tag byte, raw []byte) bool {
 	if tag == '"' && v.String() == "" {
 		return true // says nothing: absent
 	}
-	js := &d.js
+	js, s := &d.js, f.slot
 	had := js.rank[s]
-	if had > rank || (had == rank && js.key[s] != key) {
+	if had > f.rank {
 		return false
 	}
-	if !d.setColumn(e, s, v, tag, raw) {
+	var before millrace.Attr // what filled the slot
+	if had > 0 && js.at[s] >= 0 {
+		before = d.filed(int(js.at[s]))
+	}
+	if had == f.rank && before.Key != key || !d.setColumn(e, s, v, tag, raw) {
 		return false
 	}
-	if had > 0 && js.key[s] != key && js.key[s] != "" {
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: js.key[s], Value: js.val[s]})
+	if before.Key != "" && before.Key != key {
+		e.Attrs = append(e.Attrs, before)
 	}
-	js.rank[s], js.key[s], js.val[s] = rank, key, v
+	js.rank[s], js.at[s] = f.rank, int32(at)
 	return true
+}
+
+// filed reads again what is filed as a column: the key and value at i. Few
+// lines displace a column, and remembering its value would cost all of them.
+func (d *Decoder) filed(i int) millrace.Attr {
+	b := d.js.line
+	if d.js.pairs {
+		p, _ := nextPair(b, i)
+		v, _, _ := d.pairValue(&p)
+		return millrace.Attr{Key: borrow(p.key), Value: v}
+	}
+	key, next := d.jsonKey(b, i)
+	v, _, _ := d.jsonValue(b, next)
+	return millrace.Attr{Key: key, Value: v}
 }
 
 // setColumn sets a column from a value, if it fits.
@@ -516,14 +500,15 @@ func (d *Decoder) nestedField(e *millrace.Event, name []byte, v millrace.Value, 
 	case raw[0] == '{' || raw[0] == '[':
 	case s < slotURL:
 		if js.rank[s] < rank && d.setColumn(e, s, v, raw[0], raw) {
-			if js.rank[s] > 0 && js.key[s] != "" {
-				e.Attrs = append(e.Attrs, millrace.Attr{Key: js.key[s], Value: js.val[s]})
+			if js.rank[s] > 0 && js.at[s] >= 0 {
+				e.Attrs = append(e.Attrs, d.filed(int(js.at[s])))
 			}
-			js.rank[s], js.key[s] = rank, ""
+			js.rank[s], js.at[s] = rank, -1
 		}
 	case s < slotCount:
 		if js.rank[s] < rank {
 			js.rank[s], js.attr[s], js.val[s] = rank, -1, v
+			js.todo |= 1 << s
 		}
 	}
 }

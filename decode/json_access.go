@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 
 	"github.com/millrace/millrace"
@@ -25,12 +26,13 @@ func (d *Decoder) accessMember(e *millrace.Event, f field, key string, v millrac
 	had := js.rank[s]
 	if had > 0 && js.attr[s] >= 0 && e.Attrs[js.attr[s]].Key == key { // a duplicate key
 		e.Attrs[js.attr[s]].Value = v
+		js.todo |= 1 << s
 		return
 	}
 	if rank > had {
-		js.rank[s], js.attr[s], js.canon[s] = rank, len(e.Attrs), f.canon
+		js.note(f, len(e.Attrs), false)
 	}
-	e.Attrs = append(e.Attrs, millrace.Attr{Key: key, Value: v})
+	e.Extend().Set(key, v)
 }
 
 // finishAccess makes the event an access event if it is one.
@@ -42,36 +44,44 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 	case js.rank[slotKind] > 0:
 	case js.rank[slotStatus] == 0 || (js.rank[slotURL] == 0 && js.rank[slotRequest] == 0):
 		return
-	case !validStatus(d.slotValue(e, slotStatus)):
+	case js.todo&(1<<slotStatus) > 0 && !validStatus(d.slotValue(e, slotStatus)):
 		return
-	case js.rank[slotURL] > 0 && d.slotValue(e, slotURL).Kind() != millrace.ValueString:
+	case js.todo&(1<<slotURL) > 0 && d.slotValue(e, slotURL).Kind() != millrace.ValueString:
 		return
 	}
 	e.Kind = millrace.KindAccess
 	if js.rank[slotHost] > 0 {
 		e.Host = borrow(trimPort(unborrow(e.Host)))
 	}
-	d.accessDuration(e)
-	gone := 0
-	for s := slotURL; s < slotDuration; s++ {
-		if js.rank[s] == 0 {
-			continue
-		}
+	if js.rank[slotDuration] > 0 && js.rank[slotRT] == 0 {
+		d.accessDuration(e)
+	}
+	js.todo &= 1<<slotDuration - 1
+	if js.todo > 0 {
+		d.accessSlots(e)
+	}
+}
+
+// accessSlots gives the attributes of the access slots their canonical name and
+// value. Most lines have them already, which js.todo tells.
+func (d *Decoder) accessSlots(e *millrace.Event) {
+	js, gone := &d.js, 0
+	for todo := js.todo; todo > 0; todo &= todo - 1 {
+		s := slot(bits.TrailingZeros32(todo))
 		i := js.attr[s]
-		if i >= 0 && js.canon[s] && isCanonical(s, &e.Attrs[i].Value) {
-			continue
-		}
 		v, act := d.accessValue(e, s, d.slotValue(e, s))
 		switch {
 		case i < 0 && act != actDrop:
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: accessNames[s], Value: v})
+			e.Extend().Set(accessNames[s], v)
+			js.repeats = true
 		case i < 0:
 		case act == actDrop:
-			js.gone[gone] = i
+			js.gone[gone] = int(i)
 			gone++
-		default: // writes only what differs: most fields have their name already
+		default:
 			if e.Attrs[i].Key != accessNames[s] {
 				e.Attrs[i].Key = accessNames[s]
+				js.repeats = true
 			}
 			if act == actReplace {
 				e.Attrs[i].Value = v
@@ -83,27 +93,11 @@ func (d *Decoder) finishAccess(e *millrace.Event) {
 	}
 }
 
-// isCanonical spares most values the look of accessValue, which would keep them
-// as they are.
-func isCanonical(s slot, v *millrace.Value) bool {
-	switch v.Kind() {
-	case millrace.ValueInt:
-		return true
-	case millrace.ValueFloat:
-		return s != slotStatus
-	case millrace.ValueString:
-		return (s == slotMethod || s == slotAgent || s == slotReferer) && len(v.String()) > 1
-	}
-	return false
-}
-
 // accessDuration adds rt from a duration whose unit is known: Caddy logs
 // seconds, Envoy milliseconds, Traefik nanoseconds. The field itself stays.
 func (d *Decoder) accessDuration(e *millrace.Event) {
 	js := &d.js
-	if js.rank[slotDuration] == 0 || js.rank[slotRT] > 0 {
-		return
-	}
+	js.repeats = true
 	name := ""
 	if i := js.attr[slotStatus]; js.rank[slotStatus] > 0 && i >= 0 {
 		name = e.Attrs[i].Key
@@ -118,7 +112,7 @@ func (d *Decoder) accessDuration(e *millrace.Event) {
 		unit = 1
 	}
 	if f, ok := d.slotValue(e, slotDuration).Float(); ok && unit > 0 {
-		e.Attrs = append(e.Attrs, millrace.Attr{Key: millrace.AttrRT, Value: millrace.FloatValue(f / unit)})
+		e.Extend().Set(millrace.AttrRT, millrace.FloatValue(f/unit))
 	}
 }
 
@@ -130,6 +124,7 @@ func removeAttrs(e *millrace.Event, gone []int) {
 			out = append(out, a)
 		}
 	}
+	clear(e.Attrs[len(out):])
 	e.Attrs = out
 }
 

@@ -1,6 +1,9 @@
 package decode
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // The lines of a source have the same fields in the same order. So the scanner
 // remembers what followed each key and compares the text at hand with it: one
@@ -13,12 +16,14 @@ const maxCachedKey = 32
 
 // cachedKey is a key as it is written, `"status":`, and what its field is for.
 type cachedKey struct {
-	n     uint8 // length of text; 0 if the entry is free
-	next  uint8 // entry of the key that followed it last time
-	field field
-	text  [maxCachedKey]byte
-	words [2]uint64 // the first 16 bytes of text
-	masks [2]uint64 // which of their bytes the text has
+	// The first 16 bytes of text as words, the masks telling which of them it has.
+	words, masks [2]uint64
+	name         string // its own copy, without quotes and colon
+	n            uint8  // length of text; 0 if the entry is free
+	next         uint8  // entry of the key that followed it last time
+	field
+	seen uint32 // the number of the last object that has the key, see jsonEvent
+	text [maxCachedKey]byte
 }
 
 // field is what jsonField says of a key.
@@ -26,70 +31,117 @@ type field struct {
 	slot  slot
 	rank  uint8
 	canon bool // the key is the canonical name of an access slot
+	class class
 }
 
+// class sorts the slots by what is done with them.
+type class uint8
+
+const (
+	classAttr class = iota // no slot
+	classColumn
+	classAccess
+	classOther // a stack trace, or an object to look into
+)
+
 func fieldOf(key string) field {
-	s, rank := jsonField(key)
-	return field{s, rank, s < slotCount && accessNames[s] == key}
+	f := field{class: classOther}
+	f.slot, f.rank = jsonField(key)
+	switch {
+	case f.slot == slotNone:
+		f.class = classAttr
+	case f.slot < slotURL:
+		f.class = classColumn
+	case f.slot < slotCount:
+		f.class = classAccess
+		f.canon = accessNames[f.slot] == key
+	}
+	return f
 }
 
 // keyCache holds keys by a hash, two of them where two have the same; a third
 // replaces one. That bounds its memory and its work whatever the lines contain.
 // Entry 0 stands for the beginning of an object. The zero cache is ready.
-type keyCache [256]cachedKey
+//
+// No key is at two entries: the first of two stays what it is, and both are
+// asked before the second is replaced.
+type keyCache struct {
+	entries [256]cachedKey
+	// replaced counts what was remembered since the last call of begin: names are
+	// copied, and lines with a new key each must not make that a copy per event.
+	replaced int
+}
+
+// maxReplaced is how many keys are remembered anew per record. Names of fields
+// beyond are not remembered, and read like any other text.
+const maxReplaced = 256
+
+// begin allows for new keys again, at the start of a record.
+func (c *keyCache) begin() { c.replaced = 0 }
+
+// differs is not zero if the text at p does not start with the first 16 bytes of
+// the key at i, of which maxCachedKey bytes from i on can be read. It is small
+// enough to be inlined; the key is there if it is zero and either the key ends
+// within, or tail agrees.
+func (k *cachedKey) differs(p unsafe.Pointer, i int) uint64 {
+	return (load(p, i)^k.words[0])&k.masks[0] | (load(p, i+8)^k.words[1])&k.masks[1]
+}
+
+// short reports whether the key is within the first 16 bytes. A free entry's is
+// not.
+func (k *cachedKey) short() bool { return k.n-1 < 16 }
+
+// tail compares what is beyond the first 16 bytes.
+func (k *cachedKey) tail(p unsafe.Pointer, i int) bool {
+	return k.n > 0 && string(unsafe.Slice((*byte)(unsafe.Add(p, i+16)), k.n-16)) == string(k.text[16:k.n])
+}
 
 // guess returns the entry of the key at b[i:] and where its value begins, if it
 // is the one that followed entry prev last time; else next is negative.
-func (c *keyCache) guess(b []byte, i int, prev uint8) (entry uint8, next int) {
-	entry = c[prev].next
-	k := &c[entry]
+func (c *keyCache) guess(b []byte, i int, prev *cachedKey) (k *cachedKey, next int) {
+	k = &c.entries[prev.next]
 	end := i + int(k.n)
-	if k.n == 0 {
-		return 0, -1
+	if k.n == 0 || end > len(b) || string(b[i:end]) != string(k.text[:k.n]) {
+		return &c.entries[0], -1
 	}
-	if i+16 <= len(b) {
-		p := b[i : i+16]
-		differ := (binary.LittleEndian.Uint64(p)^k.words[0])&k.masks[0] | (binary.LittleEndian.Uint64(p[8:])^k.words[1])&k.masks[1]
-		if differ != 0 {
-			return 0, -1
-		}
-		if k.n <= 16 {
-			return entry, end
-		}
-	}
-	if end > len(b) || string(b[i:end]) != string(k.text[:k.n]) {
-		return 0, -1
-	}
-	return entry, end
+	return k, end
 }
 
 // learn remembers that a key followed entry prev and returns its entry. text is
-// the key as written, with its quotes and its colon, and has no escapes. It
-// returns 0 if the key is too long.
-func (c *keyCache) learn(prev uint8, text []byte) uint8 {
+// the key as written and has no escapes, name what it means. It returns entry 0
+// if the key is too long, or after too many others.
+func (c *keyCache) learn(prev *cachedKey, text, name []byte) *cachedKey {
 	if len(text) > maxCachedKey {
-		return 0
+		return &c.entries[0]
 	}
-	key := borrow(text[1 : len(text)-2])
-	at := uint8(uint32(keyHash(key)) * 0x9E3779B1 >> 24)
+	at := uint8(uint32(keyHash(borrow(name))) * 0x9E3779B1 >> 24)
 	at |= bit(at < 2) << 1 // not 0, nor 1, its neighbour
-	k := &c[at]
+	k := &c.entries[at]
 	if k.n > 0 && string(k.text[:k.n]) != string(text) {
 		at ^= 1
-		k = &c[at]
+		k = &c.entries[at]
 	}
 	if string(k.text[:k.n]) != string(text) {
-		k.n, k.next = uint8(len(text)), 0
-		k.text = [maxCachedKey]byte{}
-		copy(k.text[:], text)
-		for w := range k.words {
-			k.words[w] = binary.LittleEndian.Uint64(k.text[8*w:])
-			k.masks[w] = ^uint64(0) >> (64 - 8*min(8, max(0, len(text)-8*w)))
+		if c.replaced >= maxReplaced {
+			return &c.entries[0]
 		}
-		k.field = fieldOf(key)
+		c.replaced++
+		k.fill(text, name)
 	}
-	c[prev].next = at
-	return at
+	prev.next = at
+	return k
+}
+
+// fill makes k the entry of another key. It counts as seen in the same object
+// as the key before: what is seen twice is looked at again, not refused.
+func (k *cachedKey) fill(text, name []byte) {
+	*k = cachedKey{n: uint8(len(text)), name: string(name), seen: k.seen}
+	copy(k.text[:], text)
+	for w := range k.words {
+		k.words[w] = binary.LittleEndian.Uint64(k.text[8*w:])
+		k.masks[w] = ^uint64(0) >> (64 - 8*min(8, max(0, len(text)-8*w)))
+	}
+	k.field = fieldOf(k.name)
 }
 
 func bit(b bool) uint8 {
@@ -101,29 +153,35 @@ func bit(b bool) uint8 {
 
 // check is checkJSON for lines of which many have the same fields.
 func (c *keyCache) check(b []byte) (pos int, ok bool) {
-	i, prev := 1, uint8(0)
 	if len(b) < 2 || b[0] != '{' || b[1] != '"' {
 		return checkJSON(b)
 	}
-	for {
-		entry, next := c.guess(b, i, prev)
-		if next < 0 {
-			if entry, next = c.key(b, i, prev); next < 0 {
-				return ^next, false
+	wide := b[:cap(b)] // see overread
+	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
+	i := 1
+	for k := &c.entries[0]; ; {
+		prev := k
+		k = &c.entries[k.next]
+		end := -1
+		if i <= last && k.differs(p, i) == 0 && (k.short() || k.tail(p, i)) {
+			v := i + int(k.n)
+			if wide[v] == ' ' {
+				v++
+			}
+			if c := wide[v]; c == '"' {
+				if end = plainEnd(wide, v+1) + 1; end <= len(b) && wide[end-1] != '"' {
+					end = -1
+				}
+			} else if isDigit(c) {
+				end = plainNumberEnd(p, v)
 			}
 		}
-		i, prev = next, entry
-		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
+		if end < 0 || end > len(b) {
+			if k, end = c.checkMember(b, i, prev); end < 0 {
+				return ^end, false
+			}
 		}
-		if i < len(b) && b[i] == '"' {
-			i, _ = scanString(b, i+1)
-		} else {
-			i = skipValue(b, i, 1)
-		}
-		if i < 0 {
-			return ^i, false
-		}
+		i = end
 		if i < len(b) && b[i] <= ' ' {
 			i = skipSpace(b, i)
 		}
@@ -142,24 +200,41 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 	return i, i == len(b)
 }
 
+// checkMember checks the member whose key begins at i, prev being the entry of
+// the key before. It returns the entry of its key, the first if it has none, and
+// the index behind its value, or the complement of where it goes wrong.
+func (c *keyCache) checkMember(b []byte, i int, prev *cachedKey) (k *cachedKey, end int) {
+	k, next := c.guess(b, i, prev)
+	if next < 0 {
+		if k, next = c.key(b, i, prev); next < 0 {
+			return k, next
+		}
+	}
+	if next < len(b) && b[next] <= ' ' {
+		next = skipSpace(b, next)
+	}
+	return k, skipValue(b, next, 1)
+}
+
 // key reads a key and its colon at i and learns it. next is the complement of
 // where it goes wrong, or where the value or white space before it begins.
-func (c *keyCache) key(b []byte, i int, prev uint8) (entry uint8, next int) {
+func (c *keyCache) key(b []byte, i int, prev *cachedKey) (k *cachedKey, next int) {
+	k = &c.entries[0]
 	if i >= len(b) || b[i] != '"' {
-		return 0, ^i
+		return k, ^i
 	}
 	end, escaped := scanString(b, i+1)
 	if end < 0 {
-		return 0, end
+		return k, end
 	}
 	if end < len(b) && b[end] == ':' {
 		if !escaped {
-			entry = c.learn(prev, b[i:end+1])
+			k = c.learn(prev, b[i:end+1], b[i+1:end-1])
 		}
-		return entry, end + 1
+		return k, end + 1
 	}
 	if end = skipSpace(b, end); end >= len(b) || b[end] != ':' {
-		return 0, ^end
+		return k, ^end
 	}
-	return 0, end + 1
+	return k, end + 1
 }

@@ -170,15 +170,6 @@ func skipWord(b []byte, i int, word string) int {
 	return i + len(word)
 }
 
-// Masks to look at eight bytes at once.
-const (
-	ones      = 0x0101010101010101
-	highs     = 0x8080808080808080
-	quotes    = '"' * ones
-	backslash = '\\' * ones
-	spaces    = 0x20 * ones
-)
-
 // scanString returns the end (after the quote) of the string whose opening
 // quote is before i, and whether it has escapes.
 //

@@ -127,29 +127,35 @@ func closingQuote(b []byte, i int) int {
 
 // logfmtFields files the pairs as JSON's members would be.
 func (d *Decoder) logfmtFields(e *millrace.Event, line []byte) {
-	d.js.rank = [slotCount]uint8{}
+	d.js.begin(line, true)
 	for i := 0; i < len(line); {
+		at := i
 		var p pair
 		p, i = nextPair(line, i)
 		if len(p.key) == 0 {
 			continue
 		}
 		key := borrow(p.key)
-		f := fieldOf(key)
-		switch {
-		case !p.pair:
-			d.member(e, f, key, millrace.BoolValue(true), 't', nil)
-		case p.quoted:
-			d.member(e, f, key, millrace.StringValue(d.jsonString(p.val, p.valid && p.escape)), '"', nil)
-		default:
-			v, tag := bareValue(p.val)
-			d.member(e, f, key, v, tag, p.val)
-		}
+		v, tag, raw := d.pairValue(&p)
+		d.member(e, fieldOf(key), key, at, v, tag, raw)
 	}
 	d.finishAccess(e)
 	if e.Message == "" {
 		e.Message = borrow(line)
 	}
+}
+
+// pairValue returns the value of a pair, the byte JSON would start it with, and
+// its text if that is bare.
+func (d *Decoder) pairValue(p *pair) (v millrace.Value, tag byte, raw []byte) {
+	switch {
+	case !p.pair:
+		return millrace.BoolValue(true), 't', nil
+	case p.quoted:
+		return millrace.StringValue(d.jsonString(p.val, p.valid && p.escape)), '"', nil
+	}
+	v, tag = bareValue(p.val)
+	return v, tag, p.val
 }
 
 // bareValue types an unquoted value; the tag is what JSON would start with.

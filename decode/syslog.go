@@ -117,12 +117,12 @@ func (d *Decoder) syslogFields(e *millrace.Event, h *syslogHeader) {
 			e.Level = severityNames[h.pri&7]
 		}
 		if h.pri>>3 < len(facilityNames) {
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: attrFacility, Value: millrace.StringValue(facilityNames[h.pri>>3])})
+			e.Extend().SetString(attrFacility, facilityNames[h.pri>>3])
 		}
 	}
 	if present(h.proc) {
 		if len(h.proc) < 10 && skipDigits(h.proc, 0) == len(h.proc) {
-			e.Attrs = append(e.Attrs, millrace.Attr{Key: attrPID, Value: millrace.IntValue(smallInt(h.proc))})
+			e.Extend().SetInt(attrPID, smallInt(h.proc))
 		} else {
 			setText(e, attrProcID, h.proc)
 		}

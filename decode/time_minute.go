@@ -1,19 +1,24 @@
 package decode
 
+import "unsafe"
+
 // minute remembers a minute as RFC 3339 writes it in UTC, for nearly every line
 // is of the same minute as the one before: 2006-01-02T15:04: and its start. It
 // spares them the calendar. The zero minute matches nothing.
 type minute struct {
-	text  [17]byte
-	start int64 // ns
+	text  [24]byte // the first 17 bytes count
+	start int64    // ns
 }
 
 // parse parses a whole text of the minute: two digits of seconds, a fraction
 // perhaps, and Z. parseTime gives the same.
 func (m *minute) parse(b []byte) (ns int64, ok bool) {
 	n := len(b)
-	if n < len("2006-01-02T15:04:05Z") || n > len("2006-01-02T15:04:05.999999999Z") || b[n-1] != 'Z' ||
-		string(b[:17]) != string(m.text[:]) {
+	if n < len("2006-01-02T15:04:05Z") || n > len("2006-01-02T15:04:05.999999999Z") || b[n-1] != 'Z' {
+		return 0, false
+	}
+	p, q := unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(&m.text)
+	if load(p, 0) != load(q, 0) || load(p, 8) != load(q, 8) || b[16] != m.text[16] {
 		return 0, false
 	}
 	sec := two(b, 17)
@@ -24,8 +29,19 @@ func (m *minute) parse(b []byte) (ns int64, ok bool) {
 	if n == 20 {
 		return ns, true
 	}
-	frac, digits := fraction(b[20 : n-1])
-	return ns + frac, b[19] == '.' && digits > 0 && digits == n-21
+	if b[19] != '.' {
+		return 0, false
+	}
+	if n > 28 {
+		frac, digits := fraction(b[20 : n-1])
+		return ns + frac, digits == n-21
+	}
+	// Up to seven digits: what lies between the point and the Z, and zeros behind.
+	digits := n - 21
+	x := load(p, n-8) >> (8 * uint(7-digits) & 63)
+	low := uint64(1)<<(8*uint(digits)&63) - 1
+	frac, k := digits8(x&low | zeros&^low)
+	return ns + int64(frac)*10, k == 8 && digits > 0
 }
 
 // learn remembers the minute of a text that parseTime has read as a whole.

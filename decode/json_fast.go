@@ -1,0 +1,265 @@
+package decode
+
+import (
+	"bytes"
+	"math/bits"
+	"unsafe"
+
+	"github.com/millrace/millrace"
+)
+
+// The fast path of JSON lines: keys that were expected, strings without escapes
+// and plain numbers, each filed as it is read. It knows no errors: what is not
+// of this kind is left to anyMember, which starts over at the key.
+
+// members reads the object that b is.
+func (d *Decoder) members(e *millrace.Event, b []byte) bool {
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return false
+	}
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+		return skipSpace(b, i+1) == len(b)
+	}
+	// What is readable beyond b is read, see overread, but not taken.
+	wide := b[:cap(b)]
+	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
+	for k := &d.keys.entries[0]; ; {
+		prev := k
+		k = &d.keys.entries[k.next]
+		end := -1
+		if i <= last && k.differs(p, i) == 0 && (k.short() || k.tail(p, i)) {
+			v := i + int(k.n)
+			if wide[v] == ' ' {
+				v++
+			}
+			if c := wide[v]; c == '"' {
+				end = d.plainText(e, k, wide, i, v+1)
+			} else if isDigit(c) {
+				end = d.plainNumber(e, k, wide, v)
+			}
+		}
+		if end < 0 {
+			if k, end = d.anyMember(e, b, i, prev); end < 0 {
+				return false
+			}
+		}
+		i = end
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) {
+			return false
+		}
+		if b[i] != ',' {
+			return b[i] == '}' && skipSpace(b, i+1) == len(b)
+		}
+		i++
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+	}
+}
+
+// plainText files the member whose key k begins at at, and whose value is the
+// string from i on, and returns the index behind it; negative if it is not
+// plain. The two words from i on must be readable.
+func (d *Decoder) plainText(e *millrace.Event, k *cachedKey, b []byte, at, i int) (end int) {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	end = i
+	if lo, hi := special(load(p, i)), special(load(p, i+8)); lo|hi != 0 {
+		if lo == 0 {
+			end, lo = end+8, hi
+		}
+		end += bits.TrailingZeros64(lo) >> 3
+	} else {
+		end = plainEnd(b, i+16)
+	}
+	if end >= len(b) || b[end] != '"' {
+		return -1
+	}
+	s := unsafe.String((*byte)(unsafe.Add(p, i)), end-i)
+	switch k.class {
+	case classAttr:
+		d.js.see(k)
+	case classColumn:
+		if !d.textColumn(e, k.field, at, s) {
+			return -1
+		}
+		return end + 1
+	case classAccess:
+		if d.js.rank[k.slot] > 0 {
+			return -1
+		}
+		d.js.note(k.field, len(e.Attrs), canonicalText(k.slot, s))
+	default:
+		return -1
+	}
+	e.Extend().SetString(k.name, s)
+	return end + 1
+}
+
+// textColumn sets a column that nothing has filled yet, or returns false.
+func (d *Decoder) textColumn(e *millrace.Event, f field, at int, s string) bool {
+	js := &d.js
+	if js.rank[f.slot] > 0 || s == "" {
+		return false
+	}
+	switch f.slot {
+	case slotTime:
+		ns, ok := d.minute.parse(unborrow(s))
+		if !ok {
+			return false
+		}
+		e.Time, e.HasTime = ns, true
+	case slotMessage: // neither line ends nor breaks without escapes
+		e.Message = s
+	case slotLevel:
+		if isDigit(s[0]) || len(s) > 2*maxLevel {
+			return false
+		}
+		e.Level = s
+	case slotService:
+		if isDigit(s[0]) {
+			return false
+		}
+		e.Service = s
+	case slotHost:
+		e.Host = s
+	case slotEnv:
+		e.Env = s
+	case slotRelease:
+		e.Release = s
+	case slotTrace:
+		e.TraceID = s
+	case slotKind:
+		kind, ok := millrace.ParseKind(s)
+		if !ok {
+			return false
+		}
+		e.Kind = kind
+	default:
+		return false
+	}
+	js.rank[f.slot], js.at[f.slot] = f.rank, int32(at)
+	return true
+}
+
+// plainNumber files the member of key k whose value is the number at i, and
+// returns the index behind it; negative if the number or what it is for is not
+// plain. Up to 17 bytes from i on must be readable.
+func (d *Decoder) plainNumber(e *millrace.Event, k *cachedKey, b []byte, i int) (end int) {
+	if k.class == classAttr {
+		d.js.see(k)
+	} else if k.class != classAccess || d.js.rank[k.slot] > 0 {
+		return -1
+	}
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	whole, n := digits8(load(p, i))
+	end = i + n
+	if n == 8 || n > 1 && b[i] == '0' || b[end]|0x20 == 'e' {
+		return -1
+	}
+	if b[end] != '.' {
+		if k.class == classAccess {
+			d.js.note(k.field, len(e.Attrs), k.slot > slotMethod && (k.slot != slotStatus || whole <= 999))
+		}
+		e.Extend().SetInt(k.name, int64(whole))
+		return end
+	}
+	part, n := digits8(load(p, end+1))
+	end += 1 + n
+	if n == 0 || n == 8 || b[end]|0x20 == 'e' {
+		return -1
+	}
+	if k.class == classAccess {
+		d.js.note(k.field, len(e.Attrs), k.slot > slotStatus)
+	}
+	// At most 14 digits: exact, see decimal.
+	f := float64(whole*tens[n]+part) / pow10[n]
+	e.Extend().SetNumber(k.name, f, unsafe.String((*byte)(unsafe.Add(p, i)), end-i))
+	return end
+}
+
+// tens are the powers of ten for a fraction of up to seven digits.
+var tens = [8]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7}
+
+// canonicalText reports whether finishAccess would keep s as it is under the
+// canonical name of the slot.
+func canonicalText(slot slot, s string) bool {
+	if len(s) < 2 {
+		return s == "/" && slot == slotURL
+	}
+	switch slot {
+	case slotMethod, slotReferer, slotAgent, slotQuery, slotUser:
+		return true
+	case slotURL:
+		return s[0] == '/' && bytes.IndexByte(unborrow(s), '?') < 0
+	case slotClient:
+		return ipv4Like(s)
+	case slotVersion:
+		return s[0] != 'H'
+	}
+	return false
+}
+
+// ipv4Like reports whether s is of the length of an IPv4 address and has digits,
+// dots and slashes only, so that it is neither a list nor has a port.
+func ipv4Like(s string) bool {
+	if len(s) < 8 || len(s) > 15 {
+		return false
+	}
+	p := unsafe.Pointer(unsafe.StringData(s))
+	x, y := load(p, 0), load(p, len(s)-8)
+	const above, below = (0x80 - '9' - 1) * ones, '.' * ones
+	outside := x | (x + above) | ^((x | highs) - below) | y | (y + above) | ^((y | highs) - below)
+	return outside&highs == 0
+}
+
+// anyMember reads the member whose key begins at i, prev being the entry of the
+// key before. It returns the entry of its key, the first if it has none, and the
+// index behind its value, negative if there is no member.
+func (d *Decoder) anyMember(e *millrace.Event, b []byte, i int, prev *cachedKey) (k *cachedKey, end int) {
+	at := i
+	k, key, next := d.memberKey(b, i, prev)
+	if next < 0 {
+		return k, -1
+	}
+	val, raw, end := d.jsonValue(b, next)
+	if end < 0 || raw[0] == 'n' {
+		return k, end
+	}
+	f := k.field
+	if k.n == 0 {
+		f = fieldOf(key)
+	} else if k.class == classAttr {
+		d.js.see(k)
+		e.Extend().Set(key, val)
+		return k, end
+	}
+	d.js.repeats = true
+	d.member(e, f, key, at, val, raw[0], raw)
+	return k, end
+}
+
+// memberKey reads a key of the outermost object and its colon at i; next is
+// where the value begins. k is the key's entry, the first if it has none.
+func (d *Decoder) memberKey(b []byte, i int, prev *cachedKey) (k *cachedKey, key string, next int) {
+	if k, next = d.keys.guess(b, i, prev); next >= 0 {
+		if next < len(b) && b[next] <= ' ' {
+			next = skipSpace(b, next)
+		}
+		return k, k.name, next
+	}
+	none := &d.keys.entries[0]
+	if key, next = d.jsonKey(b, i); next < 0 {
+		return none, "", -1
+	}
+	// With escapes or white space the key is longer than its text and the colon.
+	if n := i + len(key) + 3; n <= next && b[n-1] == ':' && b[n-2] == '"' && string(b[i+1:n-2]) == key {
+		if k = d.keys.learn(prev, b[i:n], b[i+1:n-2]); k.n > 0 {
+			return k, k.name, next
+		}
+	}
+	return none, key, next
+}
