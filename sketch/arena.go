@@ -153,9 +153,13 @@ type block struct {
 	off uint32
 }
 
-// take returns a block of n bytes, with any content, from where b is from.
+// take returns a block of n bytes, with any content, from where b is from. On
+// the heap, that is b itself if it is empty and large enough.
 func (b *block) take(n int) block {
 	if b.in == nil {
+		if len(b.buf) == 0 && n <= cap(b.buf) {
+			return block{buf: b.buf[:n]}
+		}
 		return block{buf: make([]byte, n)}
 	}
 	off, buf := b.in.alloc(n)

@@ -45,13 +45,6 @@ func (h *Hist) toDense(lo, hi, w int) {
 		w = max(w, widthOf(count))
 	}
 	lo, hi = padded(h.span(lo, hi))
-	h.base, h.width = uint16(lo), uint8(w)
-	if size := (hi - lo + 1) * w; len(old.buf) == 0 && size <= cap(old.buf) {
-		// What Reset kept.
-		h.buf = old.buf[:size]
-		clear(h.buf)
-		return
-	}
 	h.makeDense(lo, hi, w)
 	for i := 0; i < len(old.buf); i += entrySize {
 		b, count := unpack(binary.LittleEndian.Uint32(old.buf[i:]))

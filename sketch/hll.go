@@ -1,6 +1,9 @@
 package sketch
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 const (
 	// precision is p: 4,096 registers, standard error 1.04/√4096 = 1.625%.
@@ -22,39 +25,47 @@ const MaxSparse = 1024
 //
 // The hash must mix all of its bits well, as xxhash does; every HLL that may
 // be merged must use the same hash function and seed. The zero HLL is empty
-// and ready to use. It takes 40 bytes plus, while sparse, 4 to 8 per distinct
+// and ready to use. It takes 48 bytes plus, while sparse, 4 to 8 per distinct
 // hash, then 4 KiB. It is not safe for use while another goroutine changes it.
 type HLL struct {
-	table []uint32 // sparse entries, see hll_sparse.go
-	dense *[registers]uint8
-	n     uint16 // entries in table
+	block        // sparse entries, see hll_sparse.go, or registers
+	n     uint16 // sparse entries
+	kind  uint8
 }
 
 // AddHash adds one hash. It allocates only while h is sparse and grows.
 func (h *HLL) AddHash(hash uint64) {
-	if h.dense != nil {
-		// The bit set below the hash ends the run of zeros at maxRho.
-		rho := uint8(bits.LeadingZeros64(hash<<precision|1<<(precision-1))) + 1
-		if r := &h.dense[hash>>(64-precision)]; *r < rho {
-			*r = rho
-		}
+	if h.kind == hllDense {
+		raise(h.buf, hash)
 		return
 	}
 	h.addEntry(entryOf(hash))
+}
+
+// raise adds a hash to registers.
+func raise(regs []byte, hash uint64) {
+	// The bit set below the hash ends the run of zeros at maxRho.
+	rho := uint8(bits.LeadingZeros64(hash<<precision|1<<(precision-1))) + 1
+	if r := &regs[hash>>(64-precision)]; *r < rho {
+		*r = rho
+	}
 }
 
 // Merge adds all that was added to o, which stays as it is; h and o may be the
 // same.
 func (h *HLL) Merge(o *HLL) {
 	switch {
-	case h == o:
-	case o.dense != nil:
+	case h == o || o.Empty():
+	case o.kind == hllDense:
 		h.toDense()
-		maxRegisters(h.dense, o.dense)
+		maxRegisters(h.buf, o.buf)
+	case h.kind == hllDense:
+		maxEntries(h.buf, o.buf)
 	default:
-		h.reserve(int(o.n))
-		for _, e := range o.table {
-			if e != 0 {
+		// Both may hold the same.
+		h.reserve(int(max(h.n, o.n)))
+		for buf := o.buf; len(buf) > 0; buf = buf[hllEntry:] {
+			if e := binary.LittleEndian.Uint32(buf); e != 0 {
 				h.addEntry(e)
 			}
 		}
@@ -63,25 +74,25 @@ func (h *HLL) Merge(o *HLL) {
 
 // Empty reports whether no hash was added, at no cost.
 func (h *HLL) Empty() bool {
-	return h.dense == nil && h.n == 0
+	return h.kind != hllDense && h.n == 0
 }
 
 // Estimate returns the number of distinct hashes added, rounded: below
 // MaxSparse within a few units at worst, above it with a standard error of at
 // most 1.625%.
 func (h *HLL) Estimate() uint64 {
-	if h.dense == nil {
+	if h.kind != hllDense {
 		return estimateSparse(int(h.n))
 	}
 	var counts histogram
-	for _, r := range h.dense {
+	for _, r := range h.buf {
 		counts[r&63]++
 	}
 	return counts.estimate()
 }
 
-// Reset empties h. It keeps sparse memory for what is added next and releases
-// dense memory.
+// Reset empties h and keeps its memory for what is added next. Assign HLL{} to
+// give the memory back instead.
 func (h *HLL) Reset() {
-	*h = HLL{table: h.table[:0]}
+	*h = HLL{block: block{buf: h.buf[:0]}}
 }

@@ -20,26 +20,19 @@ const (
 // the extended slice, which shares nothing with h. It allocates only if dst
 // lacks capacity.
 func (h *HLL) AppendTo(dst []byte) []byte {
-	if h.dense != nil {
-		return appendDense(dst, h.dense)
+	if h.kind == hllDense {
+		return appendRegisters(dst, h.buf)
 	}
-	// Most sketches are small, and clearing the large array costs more than
-	// encoding them.
-	if h.n <= 32 {
-		var scratch [32]uint32
-		return appendSparse(dst, h.sorted(scratch[:0]))
-	}
-	var scratch [MaxSparse]uint32
-	return appendSparse(dst, h.sorted(scratch[:0]))
-}
-
-func appendSparse(dst []byte, entries []uint32) []byte {
 	dst = append(dst, sparseV1)
-	dst = binary.AppendUvarint(dst, uint64(len(entries)))
+	dst = binary.AppendUvarint(dst, uint64(h.n))
 	next := uint32(0) // least index that may follow
-	for _, e := range entries {
+	for buf := h.buf; len(buf) > 0; buf = buf[hllEntry:] {
+		e := binary.LittleEndian.Uint32(buf)
+		if e == 0 {
+			continue
+		}
 		index := e >> rhoBits & indexMask
-		dst = binary.AppendUvarint(dst, uint64(index-next))
+		dst = appendGap(dst, index-next)
 		if index&lowMask == 0 {
 			dst = append(dst, uint8(e&rhoMask))
 		}
@@ -48,7 +41,20 @@ func appendSparse(dst []byte, entries []uint32) []byte {
 	return dst
 }
 
-func appendDense(dst []byte, regs *[registers]uint8) []byte {
+// appendGap appends v < 2^28 as a uvarint without a branch on its length, which
+// varies at random.
+func appendGap(dst []byte, v uint32) []byte {
+	n := len(dst)
+	if cap(dst)-n < 4 {
+		return binary.AppendUvarint(dst, uint64(v))
+	}
+	b, size := spread28(v)
+	binary.LittleEndian.PutUint32(dst[n:n+4], b)
+	return dst[:n+size]
+}
+
+func appendRegisters(dst, regs []byte) []byte {
+	regs = regs[:registers]
 	base := minRegister(regs)
 	dst = append(dst, denseV1, base)
 	start := len(dst)
@@ -96,11 +102,11 @@ func (h *HLL) MergeEncoded(b []byte) error {
 func (h *HLL) mergeValid(b []byte) {
 	if b[0] == denseV1 {
 		h.toDense()
-		maxPacked(h.dense, b)
+		maxPacked(h.buf, b)
 		return
 	}
 	r, _ := readSparse(b)
-	h.reserve(int(r.left))
+	h.reserve(int(max(uint64(h.n), r.left)))
 	for r.left > 0 {
 		e, _ := r.next()
 		h.addEntry(e)
@@ -108,7 +114,7 @@ func (h *HLL) mergeValid(b []byte) {
 }
 
 // maxPacked raises regs to the registers of a valid dense encoding.
-func maxPacked(regs *[registers]uint8, b []byte) {
+func maxPacked(regs, b []byte) {
 	const low = 0x0f0f0f0f0f0f0f0f
 	base := uint64(b[1]) * ones
 	packed, excess := b[denseHead:denseHead+packedLen], b[denseHead+packedLen:]

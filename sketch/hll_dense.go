@@ -6,7 +6,8 @@ import (
 )
 
 // maxRegisters sets each register of dst to the larger of both.
-func maxRegisters(dst, src *[registers]uint8) {
+func maxRegisters(dst, src []byte) {
+	dst, src = dst[:registers], src[:registers]
 	for i := 0; i < registers; i += 8 {
 		a := binary.LittleEndian.Uint64(dst[i:])
 		b := binary.LittleEndian.Uint64(src[i:])
@@ -36,7 +37,8 @@ func notBelow(a, b uint64) uint64 {
 }
 
 // minRegister returns the least register.
-func minRegister(regs *[registers]uint8) uint8 {
+func minRegister(regs []byte) uint8 {
+	regs = regs[:registers]
 	v := uint64(maxRho * ones)
 	for i := 0; i < registers; i += 8 {
 		v = minBytes(v, binary.LittleEndian.Uint64(regs[i:]))
