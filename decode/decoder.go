@@ -18,7 +18,9 @@ type Decoder struct {
 	seen map[string]int // keys of an event with very many attributes
 	key  []byte         // dotted name of a nested field
 	js   jsonEvent
-	keys keyCache
+	// keys of JSON, and those of logfmt, made for the first such line
+	keys  keyCache
+	pairs *keyCache
 	// minute is that of the last time in RFC 3339.
 	minute minute
 	// distinct tells that the event's attributes are known to have distinct keys,
@@ -33,7 +35,7 @@ type Decoder struct {
 func (d *Decoder) Decode(b *millrace.Batch) {
 	payload, at := b.Record.Payload, 0
 	payload = payload[:len(payload):len(payload)] // frames may be read beyond their end, see words.go
-	d.keys.begin()
+	d.begin()
 	f, err := lookupFormat(b.Record.Format)
 	for i, n := range b.Record.Frames {
 		end := at + int(n)
@@ -58,9 +60,17 @@ func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
 		b.Reject(ordinal, ReasonUnknownFormat, millrace.ErrorMessage(err), frame)
 		return
 	}
-	d.keys.begin()
+	d.begin()
 	d.frame(b, f, ordinal, frame[:len(frame):len(frame)])
 	d.b = nil
+}
+
+// begin is called before each record.
+func (d *Decoder) begin() {
+	d.keys.begin()
+	if d.pairs != nil {
+		d.pairs.begin()
+	}
 }
 
 // Reasons of rejects. Those for a format are "not_" and its name.

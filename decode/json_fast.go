@@ -34,7 +34,19 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 				v++
 			}
 			if c := wide[v]; c == '"' {
-				end = d.plainText(e, k, wide, i, v+1)
+				v++
+				if lo, hi := special(load(p, v)), special(load(p, v+8)); lo|hi == 0 {
+					end = plainEnd(wide, v+16)
+				} else if end = v; lo == 0 {
+					end += 8 + bits.TrailingZeros64(hi)>>3
+				} else {
+					end += bits.TrailingZeros64(lo) >> 3
+				}
+				if end < len(b) && b[end] == '"' && d.fileText(e, k, i, span(p, v, end)) {
+					end++
+				} else {
+					end = -1
+				}
 			} else if isDigit(c) {
 				end = d.plainNumber(e, k, wide, v)
 			}
@@ -61,42 +73,24 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 	}
 }
 
-// plainText files the member whose key k begins at at, and whose value is the
-// string from i on, and returns the index behind it; negative if it is not
-// plain. The two words from i on must be readable.
-func (d *Decoder) plainText(e *millrace.Event, k *cachedKey, b []byte, at, i int) (end int) {
-	p := unsafe.Pointer(unsafe.SliceData(b))
-	end = i
-	if lo, hi := special(load(p, i)), special(load(p, i+8)); lo|hi != 0 {
-		if lo == 0 {
-			end, lo = end+8, hi
-		}
-		end += bits.TrailingZeros64(lo) >> 3
-	} else {
-		end = plainEnd(b, i+16)
-	}
-	if end >= len(b) || b[end] != '"' {
-		return -1
-	}
-	s := unsafe.String((*byte)(unsafe.Add(p, i)), end-i)
+// fileText files the member of key k, which begins at at, whose value is the string
+// s, unless what it is for is not plain.
+func (d *Decoder) fileText(e *millrace.Event, k *cachedKey, at int, s string) bool {
 	switch k.class {
 	case classAttr:
 		d.js.see(k)
 	case classColumn:
-		if !d.textColumn(e, k.field, at, s) {
-			return -1
-		}
-		return end + 1
+		return d.textColumn(e, k.field, at, s)
 	case classAccess:
 		if d.js.rank[k.slot] > 0 {
-			return -1
+			return false
 		}
 		d.js.note(k.field, len(e.Attrs), canonicalText(k.slot, s))
 	default:
-		return -1
+		return false
 	}
 	e.Extend().SetString(k.name, s)
-	return end + 1
+	return true
 }
 
 // textColumn sets a column that nothing has filled yet, or returns false.
@@ -177,7 +171,7 @@ func (d *Decoder) plainNumber(e *millrace.Event, k *cachedKey, b []byte, i int) 
 	}
 	// At most 14 digits: exact, see decimal.
 	f := float64(whole*tens[n]+part) / pow10[n]
-	e.Extend().SetNumber(k.name, f, unsafe.String((*byte)(unsafe.Add(p, i)), end-i))
+	e.Extend().SetNumber(k.name, f, span(p, i, end))
 	return end
 }
 

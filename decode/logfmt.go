@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"unsafe"
 
 	"github.com/millrace/millrace"
 )
@@ -17,54 +18,140 @@ import (
 // most one bare word in four. A comma after a bare value ("a=1, b=2") is some
 // other format there. The explicit format takes any line with a pair.
 
+// parseLogfmt is for auto: it fills e from the line or returns false and leaves
+// e as it is.
 func (d *Decoder) parseLogfmt(e *millrace.Event, line []byte) bool {
-	if !logfmtLike(line) {
-		return false
-	}
-	d.logfmtFields(e, line)
-	return true
-}
-
-func (d *Decoder) parseLogfmtStrict(e *millrace.Event, line []byte) bool {
-	pairs := 0
-	for i := 0; i < len(line); {
-		var p pair
-		p, i = nextPair(line, i)
-		if p.pair && keyLike(p.key) {
-			pairs++
-		}
-	}
-	if pairs == 0 {
-		return false
-	}
-	d.logfmtFields(e, line)
-	return true
-}
-
-// logfmtLike decides for auto; it gives up at the first sign against.
-func logfmtLike(line []byte) bool {
 	first := bytes.IndexByte(line, '=')
 	if first <= 0 || !keyLike(line[:first]) {
 		return false
 	}
-	pairs, words := 0, 0
-	for i := 0; i < len(line); {
-		var p pair
-		p, i = nextPair(line, i)
-		switch {
-		case len(p.key) == 0 && !p.pair:
+	if c, ok := d.logfmtFields(e, line, false); !ok || c.pairs < 2 || c.words*3 > c.pairs {
+		d.undo(e)
+		return false
+	}
+	return true
+}
+
+func (d *Decoder) parseLogfmtStrict(e *millrace.Event, line []byte) bool {
+	if c, _ := d.logfmtFields(e, line, true); c.pairs == 0 {
+		d.undo(e)
+		return false
+	}
+	return true
+}
+
+// pairCount tells what a line is made of.
+type pairCount struct{ pairs, words int }
+
+// logfmtFields files the pairs as JSON's members would be, and counts them. If
+// not strict it gives up at the first sign that the line is something else.
+func (d *Decoder) logfmtFields(e *millrace.Event, line []byte, strict bool) (n pairCount, ok bool) {
+	if d.pairs == nil {
+		d.pairs = new(keyCache)
+	}
+	d.js.begin(line, true)
+	// What is readable beyond the line is read, see overread, but not taken.
+	wide := line[:cap(line)]
+	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
+	for i, k := 0, &d.pairs.entries[0]; i < len(line); {
+		if c := line[i]; c == ' ' || c == '\t' {
+			i++
 			continue
-		case !keyLike(p.key):
-			return false
-		case !p.pair:
-			words++
-		case !p.quoted && len(p.val) > 0 && p.val[len(p.val)-1] == ',':
-			return false
-		default:
-			pairs++
+		}
+		prev := k
+		k = &d.pairs.entries[k.next]
+		if i <= last && k.differs(p, i) == 0 && (k.short() || k.tail(p, i)) {
+			if end, comma := d.plainPair(e, k, line, wide, i); end > 0 {
+				if comma && !strict {
+					return n, false
+				}
+				i = end
+				n.pairs++
+				continue
+			}
+		}
+		if k, i, ok = d.anyPair(e, line, i, prev, &n); !ok && !strict {
+			return n, false
 		}
 	}
-	return pairs >= 2 && words*3 <= pairs
+	d.finishAccess(e)
+	if e.Message == "" {
+		e.Message = borrow(line)
+	}
+	d.distinct = !d.js.repeats
+	return n, true
+}
+
+// plainPair files the pair whose key k begins at i if its value is a string
+// without escapes, a bare word or a plain number, and returns the index behind
+// it, else -1. comma tells that it is bare and ends with one.
+func (d *Decoder) plainPair(e *millrace.Event, k *cachedKey, line, wide []byte, i int) (end int, comma bool) {
+	p := unsafe.Pointer(unsafe.SliceData(wide))
+	v := i + int(k.n)
+	if wide[v] == '"' {
+		v++
+		if end = plainEnd(wide, v); end >= len(line) || line[end] != '"' || !d.fileText(e, k, i, span(p, v, end)) {
+			return -1, false
+		}
+		return end + 1, false
+	}
+	end = wordEnd(wide, v, len(line))
+	if end <= v {
+		return -1, false
+	}
+	switch c := line[v]; {
+	case k.slot == slotMessage:
+		// A quoted text has no line ends, but this may.
+		if line[end-1] == '\r' || bytes.IndexByte(line[v:end], '\n') >= 0 {
+			return -1, false
+		}
+	case k.class == classColumn: // the text counts, of a number too
+	case isDigit(c):
+		if n := plainNumberEnd(p, v); n == end {
+			return d.plainNumber(e, k, wide, v), false
+		} else if n < 0 {
+			return -1, false
+		}
+	case c == '-', c == 't' && end == v+4, c == 'f' && end == v+5: // perhaps a number, true or false
+		return -1, false
+	}
+	if !d.fileText(e, k, i, span(p, v, end)) {
+		return -1, false
+	}
+	return end, line[end-1] == ','
+}
+
+// anyPair files the pair or word at i, prev being the entry of the key before,
+// and returns the entry of its key, the first if it has none, and the index
+// behind it. It counts in n and returns false for what logfmt has not.
+func (d *Decoder) anyPair(e *millrace.Event, line []byte, i int, prev *cachedKey, n *pairCount) (k *cachedKey, next int, ok bool) {
+	at := i
+	p, next := nextPair(line, i)
+	k, ok = &d.pairs.entries[0], keyLike(p.key)
+	switch {
+	case ok && p.pair:
+		n.pairs++
+		ok = p.quoted || len(p.val) == 0 || p.val[len(p.val)-1] != ','
+		k = d.pairs.learn(prev, line[at:at+len(p.key)+1], p.key)
+	case ok:
+		n.words++
+	case len(p.key) == 0:
+		return k, next, !p.pair
+	}
+	v, tag, raw := d.pairValue(&p)
+	if k.n > 0 && k.class == classAttr {
+		d.js.see(k)
+		e.Extend().Set(k.name, v)
+		return k, next, ok
+	}
+	d.js.repeats = true
+	key, f := k.name, k.field
+	if k.n == 0 {
+		key = borrow(p.key)
+		f = fieldOf(key)
+	}
+	d.member(e, f, key, at, v, tag, raw)
+	return k, next, ok
 }
 
 // pair is one key with its value as written between the quotes.
@@ -122,26 +209,6 @@ func closingQuote(b []byte, i int) int {
 			return i + q
 		}
 		i += q + 1
-	}
-}
-
-// logfmtFields files the pairs as JSON's members would be.
-func (d *Decoder) logfmtFields(e *millrace.Event, line []byte) {
-	d.js.begin(line, true)
-	for i := 0; i < len(line); {
-		at := i
-		var p pair
-		p, i = nextPair(line, i)
-		if len(p.key) == 0 {
-			continue
-		}
-		key := borrow(p.key)
-		v, tag, raw := d.pairValue(&p)
-		d.member(e, fieldOf(key), key, at, v, tag, raw)
-	}
-	d.finishAccess(e)
-	if e.Message == "" {
-		e.Message = borrow(line)
 	}
 }
 

@@ -31,11 +31,22 @@ func load(p unsafe.Pointer, i int) uint64 {
 	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p, i))[:])
 }
 
+// span returns the bytes from i to end as a string, without copying or check.
+func span(p unsafe.Pointer, i, end int) string {
+	return unsafe.String((*byte)(unsafe.Add(p, i)), end-i)
+}
+
 // special marks the bytes of x that end the plain part of a JSON string: quote,
 // backslash, control characters ("Determine if a word has a byte less than n",
 // Bit Twiddling Hacks). The lowest mark is exact, higher ones may be false.
 func special(x uint64) uint64 {
 	return ((x - spaces) | ((x ^ quotes) - ones) | ((x ^ backslash) - ones)) & ^x & highs
+}
+
+// blanks marks the spaces and tabs of x; the lowest mark is exact.
+func blanks(x uint64) uint64 {
+	s, t := x^spaces, x^'\t'*ones
+	return ((s-ones)&^s | (t-ones)&^t) & highs
 }
 
 // plainEnd returns the index of the first quote, backslash or control character
@@ -98,4 +109,22 @@ func plainNumberEnd(p unsafe.Pointer, i int) int {
 func digitCount(x uint64) int {
 	t := x ^ zeros
 	return bits.TrailingZeros64((t+(0x80-10)*ones|t)&highs) >> 3
+}
+
+// wordEnd returns the index of the first space or tab of b from i, or n, which
+// is at most len(b).
+func wordEnd(b []byte, i, n int) int {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	for last := len(b) - 8; i <= last; i += 8 {
+		if m := blanks(load(p, i)); m != 0 {
+			return min(i+bits.TrailingZeros64(m)>>3, n)
+		}
+		if i+8 >= n {
+			return n
+		}
+	}
+	for i < n && b[i] != ' ' && b[i] != '\t' {
+		i++
+	}
+	return min(i, n)
 }
