@@ -42,14 +42,9 @@ func (g *Generator) AppendJSON(dst []byte, t time.Time) []byte {
 	dst = appendHex(appendHex(dst, g.rng.Uint64()), g.rng.Uint64())
 	dst = append(dst, '"')
 	dst = append(dst, q.service.places[q.host][bit(q.bad)]...)
-	level, text := "info", textOK
-	switch {
-	case q.status >= 500:
-		level, text = "error", textFailed
-	case q.status >= 400:
-		level, text = "warn", textDenied
-	}
-	dst = append(dst, level...)
+	level := q.levelAt()
+	text := texts[level]
+	dst = append(dst, levels[level]...)
 	dst = append(dst, q.route.json...)
 	dst = strconv.AppendUint(dst, uint64(q.status), 10)
 	dst = append(dst, `,"rt":`...)

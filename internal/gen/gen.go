@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Clients   int // distinct client addresses; default 20,000
 	URLs      int // distinct URLs of all services, roughly; default 2,000
+	Cities    int // where clients are; default 32
 	LineBytes int // length of a JSON line with its line break; default 415
 	// Deployments are the releases that go wrong.
 	Deployments []Deployment
@@ -64,6 +65,9 @@ func NewStream(seed, stream uint64, o Options) *Generator {
 	}
 	if o.URLs <= 0 {
 		o.URLs = 2_000
+	}
+	if o.Cities <= 0 {
+		o.Cities = 32
 	}
 	if o.LineBytes <= 0 {
 		o.LineBytes = 415

@@ -4,15 +4,32 @@ import "strconv"
 
 // request is one request to the shop.
 type request struct {
-	service *service
-	route   *route
-	client  *shopper
-	host    int
-	bad     bool // served by a release that goes wrong
-	status  int
-	rt      uint64 // µs
-	backend uint64 // µs, at most rt
-	bytes   uint64
+	service   *service
+	route     *route
+	client    *shopper
+	serviceAt int // index of the service,
+	routeAt   int // of the route in it,
+	clientAt  int // and of the client
+	host      int
+	bad       bool // served by a release that goes wrong
+	status    int
+	rt        uint64 // µs
+	backend   uint64 // µs, at most rt
+	bytes     uint64
+}
+
+// levels of a line by the class of its status: below 400, below 500, others.
+var levels = [...]string{"info", "warn", "error"}
+
+// levelAt returns the index of the line's level in levels.
+func (q *request) levelAt() int {
+	switch {
+	case q.status >= 500:
+		return 2
+	case q.status >= 400:
+		return 1
+	}
+	return 0
 }
 
 // Shares of 2^16 within a class of statuses, and the 5xx of a bad release.
@@ -31,7 +48,8 @@ func (g *Generator) draw(t int64, service int) request {
 	}
 	s := &sh.services[service]
 	r, r2 := g.rng.Uint64(), g.rng.Uint64()
-	q := request{service: s, route: &s.routes[s.route.pick(g.rng.Uint64())], client: &sh.clients[sh.client.pick(g.rng.Uint64())]}
+	q := request{serviceAt: service, routeAt: s.route.pick(g.rng.Uint64()), clientAt: sh.client.pick(g.rng.Uint64())}
+	q.service, q.route, q.client = s, &s.routes[q.routeAt], &sh.clients[q.clientAt]
 	q.host = s.host.pick(r)
 	q.bad = len(g.deploy) > 0 && g.bad(service, q.host, t)
 	q.status = s.status(r2, &q)

@@ -51,6 +51,7 @@ type shopper struct {
 // profile is a device in a city.
 type profile struct {
 	agent            string // a browser's, for access logs
+	app              string // the app's, for JSON lines
 	city, device, os string
 	json             []byte // "user_agent":…,"city":…,"device":…,"os":…
 }
@@ -68,7 +69,7 @@ func newShop(seed uint64, o Options) *shop {
 		urls := max(len(strings.Fields(row.routes))/2, int(float64(o.URLs)*perService[i]/sum))
 		s.services = append(s.services, newService(i, row, urls, rng))
 	}
-	s.profiles = newProfiles(rng)
+	s.profiles = newProfiles(rng, o.Cities)
 	profile := newAlias(zipf(len(s.profiles), 0.7))
 	s.clients = make([]shopper, o.Clients)
 	for i := range s.clients {
@@ -171,16 +172,21 @@ func (s *service) addRoute(method, url string, slow uint32) {
 }
 
 // newProfiles combines cities and devices, both by Zipf's law.
-func newProfiles(rng *rand.Rand) []profile {
+func newProfiles(rng *rand.Rand, cities int) []profile {
 	var out []profile
-	for c, city := range strings.Fields(cityTable) {
+	names := strings.Fields(cityTable)
+	for c := range cities {
+		city := fmt.Sprintf("town-%d", c)
+		if c < len(names) {
+			city = names[c]
+		}
 		for _, d := range deviceTable {
 			if c > 12 && rng.IntN(3) == 0 { // not every device in every small town
 				continue
 			}
 			app := fmt.Sprintf("Shop/%d.%d (%s)", 5+rng.IntN(2), rng.IntN(12), d.name)
 			out = append(out, profile{
-				agent: d.agent, city: city, device: d.device, os: d.os,
+				agent: d.agent, app: app, city: city, device: d.device, os: d.os,
 				json: fmt.Appendf(nil, `","user_agent":%q,"city":%q,"device":%q,"os":%q,"message":"`, app, city, d.device, d.os),
 			})
 		}

@@ -81,8 +81,10 @@ var deviceTable = []deviceRow{
 	{"BRAVIA; Android 14", "tv", "android", "Mozilla/5.0 (Linux; Android 14; BRAVIA 4K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36"},
 }
 
-// Texts from which the message of a JSON line is cut to length: by the class of
-// the status. They are as repetitive as the messages of real services.
+// texts are what the message of a JSON line is cut from, by its level.
+var texts = [len(levels)]string{textOK, textDenied, textFailed}
+
+// They are as repetitive as the messages of real services.
 const (
 	textOK = "handled: cache hit, 2 queries, 0 retries, pool 7/64, session valid, features a1 b0 c1, region eu-central, " +
 		"queued 0 ms, upstream connected, tls 1.3, keepalive, compressed br, priority normal, quota 82 percent left, " +
