@@ -50,9 +50,15 @@ func (d *Decoder) parseAccess(e *millrace.Event, line []byte) bool {
 	if headed(line) {
 		return false
 	}
+	if d.plainAccess(e, line) {
+		return true
+	}
 	open, ns, end, fits := clfTime(line)
 	if open < 0 {
 		return false
+	}
+	if fits {
+		d.clf.learn(line[open+1:end-1], ns)
 	}
 	i := end
 	var tls []byte

@@ -21,8 +21,9 @@ type Decoder struct {
 	// keys of JSON, and those of logfmt, made for the first such line
 	keys  keyCache
 	pairs *keyCache
-	// minute is that of the last time in RFC 3339.
+	// minute is that of the last time in RFC 3339
 	minute minute
+	clf    clfMinute // that of the last time of an access line
 	// distinct tells that the event's attributes are known to have distinct keys,
 	// which spares finish the check; parsers that know say so.
 	distinct bool
