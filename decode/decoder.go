@@ -18,9 +18,9 @@ type Decoder struct {
 	seen map[string]int // keys of an event with very many attributes
 	key  []byte         // dotted name of a nested field
 	js   jsonEvent
-	// keys of JSON, and those of logfmt, made for the first such line
-	keys  keyCache
-	pairs *keyCache
+	// keys of JSON, and those of nested objects and of logfmt, made when needed
+	keys         keyCache
+	inner, pairs *keyCache
 	// minute is that of the last time in RFC 3339
 	minute minute
 	clf    clfMinute // that of the last time of an access line
@@ -69,8 +69,10 @@ func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
 // begin is called before each record.
 func (d *Decoder) begin() {
 	d.keys.begin()
-	if d.pairs != nil {
-		d.pairs.begin()
+	for _, c := range []*keyCache{d.inner, d.pairs} {
+		if c != nil {
+			c.begin()
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ var hardLines = []string{
 	`Feb 21 21:54:44 localhost com.apple.x[1] (a.b[2]): hello`,
 	`2024-01-01T00:00:00.000000+01:00 host sshd[1]: msg`,
 	`2025-12-31T17:37:40.493035218+01:00 stdout F {"a":1}`,
+	`{"host":{"name":"h"},"service":{"name":"s","id":1},"user":{"name":"u"},"name":"n","http":{"request":{"method":"GET"},"method":"x"}}`,
 	"ERROR x\njava.lang.Error: y\n\tat a.b(C.java:1)", "[", "{", `"`, "<", "=", "a=", "-", "\x00",
 }
 

@@ -241,10 +241,6 @@ func (d *Decoder) member(e *millrace.Event, f field, key string, at int, v millr
 	s := f.slot
 	switch {
 	case s == slotNone:
-	case tag == '{' && isParent(s, key):
-		e.Extend().Set(key, v)
-		d.nested(e, append(d.key[:0], key...), raw, 1)
-		return
 	case s == slotStack:
 		e.MultiLine = e.MultiLine || stackLike(v, tag)
 	case s < slotURL:
@@ -459,41 +455,80 @@ func (d *Decoder) jsonTime(text []byte, quoted bool) (ns int64, known, ok bool) 
 	return ns, n > 0 && len(text)-n <= 8, ok
 }
 
-// nested reads the well-known fields of an object that is kept as a whole.
-// name is its dotted name and has room for more.
-func (d *Decoder) nested(e *millrace.Event, name, raw []byte, depth int) {
-	name = append(name, '.')
-	base := len(name)
-	i := skipSpace(raw, 1)
-	for i < len(raw) && raw[i] == '"' {
-		key, next := d.jsonKey(raw, i)
+// nested reads the well-known fields of an object that is kept as a whole. name
+// is its dotted name, parent the entry of its key, the first if it has none.
+func (d *Decoder) nested(e *millrace.Event, parent *cachedKey, name string, raw []byte, depth int) {
+	link := &parent.child
+	for i := skipSpace(raw, 1); i < len(raw) && raw[i] == '"'; i = skipSpace(raw, i+1) {
+		k, f, next := d.nestedKey(raw, i, parent, link, name)
 		if next < 0 {
 			return
 		}
-		v, val, end := d.jsonValue(raw, next)
+		end := -1
+		if f.slot == slotNone {
+			end = skipValue(raw, next, 1)
+		} else {
+			var v millrace.Value
+			var val []byte
+			if v, val, end = d.jsonValue(raw, next); end > 0 && val[0] != 'n' {
+				d.nestedField(e, f, k, name, v, val, depth)
+			}
+		}
 		if end < 0 {
 			return
 		}
-		if val[0] != 'n' && base+len(key) <= maxExtraKey {
-			name = append(name[:base], key...)
-			d.nestedField(e, name, v, val, depth)
+		if link = &k.next; k.n == 0 {
+			link = &parent.child
 		}
 		if i = skipSpace(raw, end); i >= len(raw) || raw[i] != ',' {
-			break
+			return
 		}
-		i = skipSpace(raw, i+1)
 	}
-	d.key = name[:0]
 }
 
-func (d *Decoder) nestedField(e *millrace.Event, name []byte, v millrace.Value, raw []byte, depth int) {
-	s, rank := jsonField(borrow(name))
-	js := &d.js
+// nestedKey reads a key and its colon at i, in the object of the dotted name,
+// with what its field is for; next is where the value begins. link is where the
+// entry is noted that is expected here. A name too long is that of no field.
+//
+// If k is the first entry, the dotted name of the key is in d.key.
+func (d *Decoder) nestedKey(b []byte, i int, parent *cachedKey, link *uint8, name string) (k *cachedKey, f field, next int) {
+	if d.inner == nil {
+		d.inner = new(keyCache)
+	}
+	// The key in the text may be that of another object.
+	if k, next = d.inner.expect(b, i, *link); next >= 0 && k.within(name) && parent.n > 0 {
+		return k, k.field, skipSpace(b, next)
+	}
+	k = &d.inner.entries[0]
+	key, next := d.jsonKey(b, i)
+	if next < 0 || len(name)+1+len(key) > maxExtraKey {
+		d.key = d.key[:0]
+		return k, f, next
+	}
+	d.key = append(append(append(d.key[:0], name...), '.'), key...)
+	if n := i + len(key) + 3; parent.n > 0 && n <= next && b[n-1] == ':' && b[n-2] == '"' {
+		k = d.inner.learn(link, b[i:n], d.key)
+	}
+	if k.n > 0 {
+		return k, k.field, next
+	}
+	return k, fieldOf(borrow(d.key)), next
+}
+
+// nestedField files a field of the object of the dotted name, whose key has the
+// entry k.
+func (d *Decoder) nestedField(e *millrace.Event, f field, k *cachedKey, name string, v millrace.Value, raw []byte, depth int) {
+	s, rank, js := f.slot, f.rank, &d.js
 	switch {
 	case s == slotNone:
 	case s == slotParent:
 		if raw[0] == '{' && depth < 4 {
-			d.nested(e, name, raw, depth+1)
+			if full := k.name; k.n > 0 {
+				d.nested(e, k, full, raw, depth+1)
+			} else {
+				d.nested(e, k, borrow(d.key), raw, depth+1)
+				d.key = d.key[:len(name)]
+			}
 		}
 	case s == slotStack:
 		e.MultiLine = e.MultiLine || stackLike(v, raw[0])

@@ -232,6 +232,11 @@ func (d *Decoder) anyMember(e *millrace.Event, b []byte, i int, prev *cachedKey)
 		return k, end
 	}
 	d.js.repeats = true
+	if raw[0] == '{' && isParent(f.slot, key) {
+		e.Extend().Set(key, val)
+		d.nested(e, k, key, raw, 1)
+		return k, end
+	}
 	d.member(e, f, key, at, val, raw[0], raw)
 	return k, end
 }
@@ -239,7 +244,7 @@ func (d *Decoder) anyMember(e *millrace.Event, b []byte, i int, prev *cachedKey)
 // memberKey reads a key of the outermost object and its colon at i; next is
 // where the value begins. k is the key's entry, the first if it has none.
 func (d *Decoder) memberKey(b []byte, i int, prev *cachedKey) (k *cachedKey, key string, next int) {
-	if k, next = d.keys.guess(b, i, prev); next >= 0 {
+	if k, next = d.keys.expect(b, i, prev.next); next >= 0 {
 		if next < len(b) && b[next] <= ' ' {
 			next = skipSpace(b, next)
 		}
@@ -251,7 +256,7 @@ func (d *Decoder) memberKey(b []byte, i int, prev *cachedKey) (k *cachedKey, key
 	}
 	// With escapes or white space the key is longer than its text and the colon.
 	if n := i + len(key) + 3; n <= next && b[n-1] == ':' && b[n-2] == '"' && string(b[i+1:n-2]) == key {
-		if k = d.keys.learn(prev, b[i:n], b[i+1:n-2]); k.n > 0 {
+		if k = d.keys.learn(&prev.next, b[i:n], b[i+1:n-2]); k.n > 0 {
 			return k, k.name, next
 		}
 	}

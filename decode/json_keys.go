@@ -18,9 +18,9 @@ const maxCachedKey = 32
 type cachedKey struct {
 	// The first 16 bytes of text as words, the masks telling which of them it has.
 	words, masks [2]uint64
-	name         string // its own copy, without quotes and colon
+	name         string // its own copy; dotted if the key is that of a nested object
 	n            uint8  // length of text; 0 if the entry is free
-	next         uint8  // entry of the key that followed it last time
+	next, child  uint8  // entries of the keys that followed it, and began its object, last time
 	field
 	seen uint32 // the number of the last object that has the key, see jsonEvent
 	text [maxCachedKey]byte
@@ -96,10 +96,10 @@ func (k *cachedKey) tail(p unsafe.Pointer, i int) bool {
 	return k.n > 0 && string(unsafe.Slice((*byte)(unsafe.Add(p, i+16)), k.n-16)) == string(k.text[16:k.n])
 }
 
-// guess returns the entry of the key at b[i:] and where its value begins, if it
-// is the one that followed entry prev last time; else next is negative.
-func (c *keyCache) guess(b []byte, i int, prev *cachedKey) (k *cachedKey, next int) {
-	k = &c.entries[prev.next]
+// expect returns entry at and where the value begins of the key at b[i:], if it
+// is that entry's; else next is negative.
+func (c *keyCache) expect(b []byte, i int, at uint8) (k *cachedKey, next int) {
+	k = &c.entries[at]
 	end := i + int(k.n)
 	if k.n == 0 || end > len(b) || string(b[i:end]) != string(k.text[:k.n]) {
 		return &c.entries[0], -1
@@ -107,29 +107,41 @@ func (c *keyCache) guess(b []byte, i int, prev *cachedKey) (k *cachedKey, next i
 	return k, end
 }
 
-// learn remembers that a key followed entry prev and returns its entry. text is
-// the key as written and has no escapes, name what it means. It returns entry 0
-// if the key is too long, or after too many others.
-func (c *keyCache) learn(prev *cachedKey, text, name []byte) *cachedKey {
+// within reports whether k, whose text was found in the object of this dotted
+// name, is the entry of a key of that object.
+func (k *cachedKey) within(name string) bool {
+	n := len(name)
+	return len(k.name) == n+1+int(k.n)-len(`"":`) && k.name[:n] == name
+}
+
+// learn remembers a key and notes its entry at link, the next or child of an
+// entry, where it is expected. text is the key as written and has no escapes,
+// name what it means. It returns entry 0 if the key is too long, or after too
+// many others.
+func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 	if len(text) > maxCachedKey {
 		return &c.entries[0]
 	}
 	at := uint8(uint32(keyHash(borrow(name))) * 0x9E3779B1 >> 24)
 	at |= bit(at < 2) << 1 // not 0, nor 1, its neighbour
 	k := &c.entries[at]
-	if k.n > 0 && string(k.text[:k.n]) != string(text) {
+	if k.n > 0 && !k.is(text, name) {
 		at ^= 1
 		k = &c.entries[at]
 	}
-	if string(k.text[:k.n]) != string(text) {
+	if !k.is(text, name) {
 		if c.replaced >= maxReplaced {
 			return &c.entries[0]
 		}
 		c.replaced++
 		k.fill(text, name)
 	}
-	prev.next = at
+	*link = at
 	return k
+}
+
+func (k *cachedKey) is(text, name []byte) bool {
+	return string(k.text[:k.n]) == string(text) && k.name == string(name)
 }
 
 // fill makes k the entry of another key. It counts as seen in the same object
@@ -204,7 +216,7 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 // the key before. It returns the entry of its key, the first if it has none, and
 // the index behind its value, or the complement of where it goes wrong.
 func (c *keyCache) checkMember(b []byte, i int, prev *cachedKey) (k *cachedKey, end int) {
-	k, next := c.guess(b, i, prev)
+	k, next := c.expect(b, i, prev.next)
 	if next < 0 {
 		if k, next = c.key(b, i, prev); next < 0 {
 			return k, next
@@ -229,7 +241,7 @@ func (c *keyCache) key(b []byte, i int, prev *cachedKey) (k *cachedKey, next int
 	}
 	if end < len(b) && b[end] == ':' {
 		if !escaped {
-			k = c.learn(prev, b[i:end+1], b[i+1:end-1])
+			k = c.learn(&prev.next, b[i:end+1], b[i+1:end-1])
 		}
 		return k, end + 1
 	}

@@ -1,9 +1,9 @@
 package decode
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"unsafe"
 )
 
 // A scanner for JSON text (RFC 8259) that works on bytes and allocates nothing.
@@ -171,34 +171,29 @@ func skipWord(b []byte, i int, word string) int {
 }
 
 // scanString returns the end (after the quote) of the string whose opening
-// quote is before i, and whether it has escapes.
-//
-// It looks at eight bytes at once for a quote, a backslash or a control
-// character ("Determine if a word has a byte less than n", Bit Twiddling
-// Hacks): the lowest marked byte is exact, higher ones may be false, and only
-// the lowest is used.
+// quote is before i, and whether it has escapes. It reads, but does not take,
+// what is behind b within its capacity.
 func scanString(b []byte, i int) (end int, escaped bool) {
+	wide := b[:cap(b)]
+	p := unsafe.Pointer(unsafe.SliceData(wide))
 	for {
-		for i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[i:])
-			m := ((x - spaces) | ((x ^ quotes) - ones) | ((x ^ backslash) - ones)) & ^x & highs
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				if b[i] == '"' {
-					return i + 1, escaped
-				}
-				break
-			}
-			i += 8
+		// Here most strings are short: names, and what nested objects hold.
+		if m := uint64(0); i+8 > len(wide) {
+			i = plainEnd(wide, i)
+		} else if m = special(load(p, i)); m != 0 {
+			i += bits.TrailingZeros64(m) >> 3
+		} else {
+			i = plainEnd(wide, i+8)
 		}
-		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
-			i++
+		if i >= len(b) {
+			return ^len(b), escaped
 		}
-		if i >= len(b) || b[i] < 0x20 {
-			return ^i, escaped
-		}
-		if b[i] == '"' {
+		switch b[i] {
+		case '"':
 			return i + 1, escaped
+		case '\\':
+		default:
+			return ^i, escaped
 		}
 		escaped = true
 		if i = skipEscape(b, i+1); i < 0 {

@@ -132,7 +132,7 @@ func (d *Decoder) anyPair(e *millrace.Event, line []byte, i int, prev *cachedKey
 	case ok && p.pair:
 		n.pairs++
 		ok = p.quoted || len(p.val) == 0 || p.val[len(p.val)-1] != ','
-		k = d.pairs.learn(prev, line[at:at+len(p.key)+1], p.key)
+		k = d.pairs.learn(&prev.next, line[at:at+len(p.key)+1], p.key)
 	case ok:
 		n.words++
 	case len(p.key) == 0:
