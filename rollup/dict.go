@@ -1,14 +1,13 @@
 package rollup
 
 import (
-	"hash/maphash"
 	"strings"
+	"time"
 	"unicode/utf8"
-
-	"github.com/millrace/millrace"
 )
 
-// Other is the value that stands for all values beyond a dimension's cap.
+// Other is the value that stands for all values beyond a dimension's cap, and
+// for all combinations beyond a set's.
 const Other = "(other)"
 
 // MaxValue bounds a dimension's value in bytes; longer ones are cut. URLs
@@ -16,74 +15,112 @@ const Other = "(other)"
 // into every Store.
 const MaxValue = 2048
 
-// dict maps a dimension's values to codes. Code 0 is Other. Codes are valid for
-// the life of the engine: which values are admitted must not depend on when a
-// drain happened, or a replay would fold other values than the first run did.
+// dict maps a dimension's values to codes. Code 0 is Other. Which values are
+// admitted depends on the stream and on what was restored only, not on when a
+// drain happened, or a replay would fold other values than the first run did;
+// values that age leave at a drain, with the position that is committed then.
 //
-// It hashes with open addressing and a seed of its own, half full at most; a
-// slot holds part of the hash, so that a lookup touches the one value it finds.
+// A lookup happens per event and dimension, so that it must not cost more than
+// the cache line it reads: a slot holds a short value itself (see words), and a
+// longer one's hash, for which the value is compared. It probes linearly, half
+// full at most. The value looked up last is remembered: lines come in runs.
 type dict struct {
-	name   string
-	limit  int
-	seed   maphash.Seed
-	slots  []dictSlot // a power of two
-	values []string
-	fresh  []string // admitted since the last drain
-	folded int64    // weight counted under Other since the last drain
-	last   string   // the value looked up last and its code: lines come in runs
-	lastAt uint32
+	name      string
+	limit     int
+	hasher    hasher
+	slots     []dictSlot // a power of two
+	values    []string   // by code
+	free      []uint32   // codes of retired values
+	seen      []int64    // by code: when an event with the value arrived last, ns
+	fresh     []string   // admitted since the last drain
+	folded    int64      // weight counted under Other since the last drain
+	textBytes int        // bytes of values
+	last      words      // the value looked up last,
+	lastAt    uint32     // and its code
 }
 
-// dictSlot is empty if next is 0.
+// dictSlot is empty if next is 0. It is half a cache line.
 type dictSlot struct {
-	tag  uint32 // upper half of the hash
+	key  words
 	next uint32 // code + 1
+	_    uint32
 }
+
+const (
+	// unseen marks a value that was restored and has not been seen since.
+	unseen        = -1 << 63
+	dictSlotBytes = 32
+	// dictValueBytes is what a value takes apart from its text and slots.
+	dictValueBytes = 16 + 8
+)
 
 func newDict(name string, limit int) *dict {
-	d := &dict{name: name, limit: limit, seed: maphash.MakeSeed(), slots: make([]dictSlot, minSlots), last: Other}
+	d := &dict{name: name, limit: limit, hasher: newHasher(), slots: make([]dictSlot, minSlots)}
 	d.admit(Other)
+	d.last = d.hasher.wordsOf(Other)
 	return d
 }
 
-// code returns the code of s, admitting it if there is room. s is copied when kept.
+// code returns the code of s, admitting it if there is room. s is copied when
+// kept.
 func (d *dict) code(s string, weight int64) uint32 {
-	if s == d.last {
-		if d.lastAt == 0 {
-			d.folded += weight
-		}
+	w := d.hasher.wordsOf(s)
+	// Equal hashes of longer texts are not proof enough.
+	if w == d.last && w.n <= shortText {
 		return d.lastAt
 	}
-	if len(s) > MaxValue {
-		s = s[:MaxValue]
-		for !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+	mask := uint64(len(d.slots) - 1)
+	for i := d.hasher.hash(w); ; i++ {
+		slot := &d.slots[i&mask]
+		if slot.key == w && slot.next != 0 && (w.n <= shortText || d.values[slot.next-1] == s) {
+			d.last, d.lastAt = w, slot.next-1
+			return slot.next - 1
 		}
-		s = s[:len(s)-1]
+		if slot.next == 0 {
+			return d.miss(s, weight)
+		}
 	}
-	c, ok := d.find(s)
-	switch {
-	case ok && c > 0:
-	case len(d.values) > d.limit:
-		d.folded += weight
+}
+
+// miss is code for a value that is not admitted, as it is.
+func (d *dict) miss(s string, weight int64) uint32 {
+	if len(s) > MaxValue {
+		s = cutValue(s)
+		if c, ok := d.find(s); ok {
+			return c
+		}
+	}
+	if d.size() >= d.limit {
+		d.folded = addSat(d.folded, weight)
 		return 0
-	case !ok:
-		c = d.admit(s)
-		d.fresh = append(d.fresh, d.values[c])
 	}
-	d.last, d.lastAt = d.values[c], c
+	c := d.admit(s)
+	d.fresh = append(d.fresh, d.values[c])
 	return c
 }
 
+// size returns how many values are admitted.
+func (d *dict) size() int { return len(d.values) - 1 - len(d.free) }
+
+// cutValue cuts a text to at most MaxValue bytes, before a character.
+func cutValue(s string) string {
+	s = s[:MaxValue]
+	for !utf8.RuneStart(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s[:len(s)-1]
+}
+
+// find returns the code of s.
 func (d *dict) find(s string) (uint32, bool) {
-	h := maphash.String(d.seed, s)
+	w := d.hasher.wordsOf(s)
 	mask := uint64(len(d.slots) - 1)
-	for i := h; ; i++ {
+	for i := d.hasher.hash(w); ; i++ {
 		slot := &d.slots[i&mask]
 		if slot.next == 0 {
 			return 0, false
 		}
-		if slot.tag == uint32(h>>32) && d.values[slot.next-1] == s {
+		if slot.key == w && d.values[slot.next-1] == s {
 			return slot.next - 1, true
 		}
 	}
@@ -94,96 +131,81 @@ func (d *dict) admit(s string) uint32 {
 	if c, ok := d.find(s); ok {
 		return c
 	}
-	c := uint32(len(d.values))
-	d.values = append(d.values, strings.Clone(s))
-	if 2*len(d.values) > len(d.slots) {
-		d.slots = make([]dictSlot, 2*len(d.slots))
-		for code := range d.values[:c] {
-			d.place(uint32(code))
-		}
+	s = strings.Clone(s)
+	d.textBytes += len(s)
+	var c uint32
+	if n := len(d.free); n > 0 {
+		c, d.free = d.free[n-1], d.free[:n-1]
+		d.values[c], d.seen[c] = s, unseen
+	} else {
+		c = uint32(len(d.values))
+		d.values, d.seen = append(d.values, s), append(d.seen, unseen)
 	}
-	d.place(c)
+	if 2*len(d.values) > len(d.slots) {
+		d.rehash(2 * len(d.slots))
+	} else {
+		d.place(c)
+	}
 	return c
 }
 
 // place enters a code whose value has no slot yet.
 func (d *dict) place(c uint32) {
-	h := maphash.String(d.seed, d.values[c])
+	w := d.hasher.wordsOf(d.values[c])
 	mask := uint64(len(d.slots) - 1)
-	i := h
+	i := d.hasher.hash(w)
 	for d.slots[i&mask].next != 0 {
 		i++
 	}
-	d.slots[i&mask] = dictSlot{uint32(h >> 32), c + 1}
+	d.slots[i&mask] = dictSlot{key: w, next: c + 1}
 }
 
-// reader reads one field of events. It remembers where it found an attribute,
-// for the lines of a source have their fields in the same order.
-type reader struct {
-	name    string
-	column  func(*millrace.Event) string // of the columns that are texts
-	isField bool                         // a column, not an attribute
-	at      int                          // where the attribute was found last
-	scratch []byte
-}
-
-func newReader(name string) reader {
-	_, isField := new(millrace.Event).Field(name) // which has no attributes
-	return reader{name: name, isField: isField, column: textColumn(name)}
-}
-
-// textColumn returns the accessor of a column, nil if name is none of them.
-// They are the columns that are used as dimensions.
-func textColumn(name string) func(*millrace.Event) string {
-	switch name {
-	case "project":
-		return func(e *millrace.Event) string { return e.Project }
-	case "source":
-		return func(e *millrace.Event) string { return e.Source }
-	case "service":
-		return func(e *millrace.Event) string { return e.Service }
-	case "host":
-		return func(e *millrace.Event) string { return e.Host }
-	case "env":
-		return func(e *millrace.Event) string { return e.Env }
-	case "release":
-		return func(e *millrace.Event) string { return e.Release }
-	case "level":
-		return func(e *millrace.Event) string { return e.Level }
+// rehash enters all values into n slots.
+func (d *dict) rehash(n int) {
+	if n == len(d.slots) {
+		clear(d.slots)
+	} else {
+		d.slots = make([]dictSlot, n)
 	}
-	return nil
-}
-
-// value returns what Event.Field returns.
-func (r *reader) value(e *millrace.Event) (v millrace.Value, ok bool) {
-	if r.isField {
-		return e.Field(r.name)
+	gone := make(map[uint32]bool, len(d.free))
+	for _, c := range d.free {
+		gone[c] = true
 	}
-	if r.at < len(e.Attrs) && e.Attrs[r.at].Key == r.name {
-		return e.Attrs[r.at].Value, true
-	}
-	for i := range e.Attrs {
-		if e.Attrs[i].Key == r.name {
-			r.at = i
-			return e.Attrs[i].Value, true
+	for c := range d.values {
+		if !gone[uint32(c)] {
+			d.place(uint32(c))
 		}
 	}
-	return v, false
 }
 
-// text returns the field as text, "" if there is none. Numbers are written to
-// r's memory: the text is valid until the next call.
-func (r *reader) text(e *millrace.Event) string {
-	if r.column != nil {
-		return r.column(e)
+// retire forgets the values that no event had for as long as age before now, and
+// returns them. Their codes are used again: no cell may hold one. Restored
+// values, of which nobody knows when they were seen, count as seen at the first
+// call: records arrived over a wide span of time may be folded until then.
+func (d *dict) retire(now int64, age time.Duration) []string {
+	var out []string
+	for c := 1; c < len(d.values); c++ {
+		switch seen := d.seen[c]; {
+		case seen == unseen:
+			d.seen[c] = now
+		case seen != never && now-seen > int64(age):
+			out = append(out, d.values[c])
+			d.textBytes -= len(d.values[c])
+			d.free = append(d.free, uint32(c))
+			d.values[c], d.seen[c] = "", never
+		}
 	}
-	v, ok := r.value(e)
-	switch {
-	case !ok:
-		return ""
-	case v.Kind() == millrace.ValueString:
-		return v.String()
+	if len(out) > 0 {
+		d.last, d.lastAt = d.hasher.wordsOf(Other), 0
+		d.rehash(len(d.slots))
 	}
-	r.scratch = v.AppendText(r.scratch[:0])
-	return borrow(r.scratch)
+	return out
+}
+
+// never marks the code of a retired value.
+const never = 1<<63 - 1
+
+// bytes returns how much memory the dictionary holds.
+func (d *dict) bytes() int {
+	return dictSlotBytes*cap(d.slots) + dictValueBytes*cap(d.values) + 4*cap(d.free) + 16*cap(d.fresh) + d.textBytes
 }

@@ -2,12 +2,10 @@ package rollup
 
 import (
 	"math"
+	"runtime"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/sketch"
 )
 
 // Limits bounds an engine.
@@ -22,7 +20,7 @@ type Limits struct {
 	// of arrival; 0 is forever.
 	Age time.Duration
 	// Memory is the size in bytes that the caller keeps the engine below by
-	// draining it when Size exceeds it. The engine plans for it.
+	// draining it when Size exceeds it. The engine plans for it. 0 is unbounded.
 	Memory int64
 	// Workers is how many goroutines update cells; 0 is GOMAXPROCS.
 	Workers int
@@ -30,243 +28,106 @@ type Limits struct {
 
 // Engine folds events into the open cells of all rollups. Not safe for
 // concurrent use. It keeps nothing of an event: values are copied when admitted.
+//
+// Events are encoded into columns as they come, and put into cells a chunk at a
+// time, table by table: each loop does one thing to one table, which stays in
+// the cache. Only some tables are fed with events; the other sets are derived
+// from these when the engine is drained (Gray et al., Data Cube, 1996; Agarwal
+// et al., On the Computation of Multidimensional Aggregates, 1996), since there
+// are many more events than rows. If a call panics, the engine must be given up.
 type Engine struct {
+	limits  Limits
 	cubes   []*cube
-	minutes map[int64]uint32 // minute to index, since the last drain
-	starts  []int64          // index to minute
-	adds    int64            // sketch insertions since the last drain
-}
-
-// chunk is how many events go through a cube together. Table by table over a
-// chunk is faster than event by event: each loop does one thing to one table,
-// and its cache misses overlap. What a cube reads of a chunk stays in the
-// first-level cache.
-const chunk = 256
-
-// cube is one rollup's part of the engine, with what it read of the events of
-// a chunk that it takes, a column per input.
-type cube struct {
-	*Rollup
-	dicts   []*dict
-	readers []reader // per dimension
-	inputs  []input  // per metric
-	tables  []*table
-	weights []int64
-	minutes []uint32   // index of the minute
-	codes   [][]uint32 // per dimension
-	keys    []uint64   // scratch of the table at hand
-	rows    []uint32
-}
-
-// input is a metric's input. Of the columns, those its function needs are used.
-type input struct {
-	reader
-	ok      []bool
-	floats  []float64
-	sums    []int64 // scaled, times the weight
-	buckets []sketch.Bucket
-	hashes  []uint64
+	workers *workers
+	spare   []*table // empty tables, for their memory
+	arrived int64    // latest arrival, ns
+	cells   int64    // bytes of tables
+	base    int64    // bytes of all else
 }
 
 // NewEngine returns an empty engine.
 func NewEngine(rollups []*Rollup, lim Limits) *Engine {
-	e := &Engine{minutes: map[int64]uint32{}}
+	if lim.Workers <= 0 {
+		lim.Workers = runtime.GOMAXPROCS(0)
+	}
+	e := &Engine{limits: lim, workers: newWorkers(lim.Workers), arrived: math.MinInt64}
 	for _, r := range rollups {
 		e.cubes = append(e.cubes, newCube(r, lim))
 	}
+	for _, c := range e.cubes {
+		c.limit = maxChunk
+		if lim.Memory > 0 {
+			share := lim.Memory / columnShare / int64(len(e.cubes)) / int64(c.layout.eventBytes())
+			c.limit = int(max(minChunk, min(maxChunk, share)))
+		}
+	}
+	e.measure()
 	return e
 }
 
-func newCube(r *Rollup, lim Limits) *cube {
-	c := &cube{
-		Rollup: r, weights: make([]int64, 0, chunk), minutes: make([]uint32, 0, chunk),
-		keys: make([]uint64, 0, chunk), rows: make([]uint32, 0, chunk),
-	}
-	for _, d := range r.Dimensions {
-		c.dicts = append(c.dicts, newDict(d, lim.Values))
-		c.readers = append(c.readers, newReader(d))
-		c.codes = append(c.codes, make([]uint32, chunk))
-	}
-	for i := range r.metrics {
-		in := input{reader: newReader(r.metrics[i].field)}
-		in.ok, in.floats, in.sums = make([]bool, chunk), make([]float64, chunk), make([]int64, chunk)
-		in.buckets, in.hashes = make([]sketch.Bucket, chunk), make([]uint64, chunk)
-		c.inputs = append(c.inputs, in)
-	}
-	states := r.States()
-	for _, s := range r.Sets {
-		c.tables = append(c.tables, newTable(s, states))
-	}
-	return c
-}
+// columnShare is the part of the memory that columns take at most: an eighth.
+const columnShare = 8
 
 // Restore re-admits values committed earlier. Call before the first Fold.
 func (e *Engine) Restore(admitted []millrace.Admission) {
+	type name struct{ rollup, dimension string }
+	dicts := map[name]*dict{}
+	for _, c := range e.cubes {
+		for _, d := range c.dicts {
+			if d != nil {
+				dicts[name{c.Name, d.name}] = d
+			}
+		}
+	}
 	for _, a := range admitted {
-		for _, c := range e.cubes {
-			if c.Name != a.Rollup {
-				continue
-			}
-			for _, d := range c.dicts {
-				if d.name == a.Dimension {
-					d.admit(a.Value)
-				}
-			}
+		if d := dicts[name{a.Rollup, a.Dimension}]; d != nil {
+			d.admit(a.Value)
 		}
 	}
+	e.measure()
 }
 
-// Fold adds events to the open cells of their minutes, in order. arrived is
-// when their record arrived, in ns.
+// Fold takes events into the open cells of their minutes, in order. arrived is
+// when their record arrived, in ns. Most events are only encoded; when there is
+// a chunk of them, their cells are updated.
 func (e *Engine) Fold(arrived int64, events []millrace.Event) {
-	for len(events) > 0 {
-		part := events[:min(chunk, len(events))]
-		events = events[len(part):]
-		for _, c := range e.cubes {
-			e.adds += c.read(e, part) * int64(len(c.tables))
-			if len(c.weights) == 0 {
-				continue
-			}
-			for _, t := range c.tables {
-				t.locate(c, e.starts)
-				for i := range c.metrics {
-					c.add(t, &c.metrics[i], &c.inputs[i])
-				}
-			}
-		}
-	}
-}
-
-// minute returns the index of the minute of a time in ns.
-func (e *Engine) minute(ns int64) uint32 {
-	minute := millrace.Minute.Floor(floorDiv(ns, 1e9))
-	i, ok := e.minutes[minute]
-	if !ok {
-		i = uint32(len(e.starts))
-		e.minutes[minute] = i
-		e.starts = append(e.starts, minute)
-	}
-	return i
-}
-
-// read fills the columns from those of the events that the cube takes. Each
-// value is parsed, put into its bucket and hashed once however many sets there
-// are. It returns the number of sketch inputs.
-func (c *cube) read(e *Engine, events []millrace.Event) (sketches int64) {
-	c.weights, c.minutes = c.weights[:0], c.minutes[:0]
-	last, minute := int64(math.MinInt64), uint32(0)
-	for i := range events {
-		ev := &events[i]
-		if !c.where(ev) {
-			continue
-		}
-		if since := floorDiv(ev.Time, 1e9) - last; last == math.MinInt64 || since < 0 || since >= 60 {
-			minute = e.minute(ev.Time)
-			last = e.starts[minute]
-		}
-		n := len(c.weights)
-		c.weights, c.minutes = append(c.weights, ev.Weight), append(c.minutes, minute)
-		for j := range c.readers {
-			c.codes[j][n] = c.dicts[j].code(c.readers[j].text(ev), ev.Weight)
-		}
-		for j := range c.metrics {
-			if m := &c.metrics[j]; m.field != "" {
-				sketches += c.inputs[j].load(m, n, ev)
-			}
-		}
-	}
-	return sketches
-}
-
-// load reads a metric's input of an event into row n. It returns the number of
-// sketch inputs.
-func (in *input) load(m *metric, n int, ev *millrace.Event) (sketches int64) {
-	if m.fn == millrace.FuncUniq {
-		text := in.text(ev)
-		if in.ok[n] = text != ""; in.ok[n] {
-			in.hashes[n] = xxhash.Sum64String(text)
-			return 1
-		}
-		return 0
-	}
-	v, ok := in.value(ev)
-	if in.ok[n] = ok; !ok {
-		return 0
-	}
-	f, ok := v.Float()
-	if in.ok[n] = ok; !ok {
-		return 0
-	}
-	switch m.fn {
-	case millrace.FuncSum, millrace.FuncAvg:
-		in.sums[n] = fixedPoint(v, f, m.scale)
-		if ev.Weight != 1 {
-			in.sums[n] = mulSat(in.sums[n], ev.Weight)
-		}
-	case millrace.FuncQuantiles:
-		in.buckets[n] = sketch.BucketOf(f)
-		return 1
-	default:
-		in.floats[n] = f
-	}
-	return 0
-}
-
-// add folds a metric's column into the rows that the table has located.
-func (c *cube) add(t *table, m *metric, in *input) {
-	rows := c.rows
-	weights, ok := c.weights[:len(rows)], in.ok[:len(rows)]
-	s := &t.states[m.state]
-	switch {
-	case m.field == "":
-		for i, r := range rows {
-			s.ints[r] = addSat(s.ints[r], weights[i])
-		}
-	case m.fn == millrace.FuncSum, m.fn == millrace.FuncAvg:
-		for i, r := range rows {
-			if ok[i] {
-				s.ints[r] = addSat(s.ints[r], in.sums[i])
-			}
-		}
-		if m.fn == millrace.FuncSum {
-			return
-		}
-		count := &t.states[m.state+1]
-		for i, r := range rows {
-			if ok[i] {
-				count.ints[r] = addSat(count.ints[r], weights[i])
-			}
-		}
-	case m.fn == millrace.FuncMin:
-		for i, r := range rows {
-			if ok[i] && !(s.floats[r] <= in.floats[i]) {
-				s.floats[r] = in.floats[i]
-			}
-		}
-	case m.fn == millrace.FuncMax:
-		for i, r := range rows {
-			if ok[i] && !(s.floats[r] >= in.floats[i]) {
-				s.floats[r] = in.floats[i]
-			}
-		}
-	case m.fn == millrace.FuncQuantiles:
-		for i, r := range rows {
-			if ok[i] {
-				s.hists[r].AddBucket(in.buckets[i], uint64(weights[i]))
-			}
-		}
-	case m.fn == millrace.FuncUniq:
-		for i, r := range rows {
-			if ok[i] {
-				s.hlls[r].AddHash(in.hashes[i])
+	e.arrived = max(e.arrived, arrived)
+	for _, c := range e.cubes {
+		for rest := events; len(rest) > 0; {
+			rest = rest[c.encoder.encode(c.cols, rest, c.limit):]
+			if c.cols.n >= c.limit {
+				// If memory does not suffice the caller, who asks Size, drains soon;
+				// one who does not has to live with what it takes.
+				e.work(c, c.full)
 			}
 		}
 	}
 }
 
 // Work updates the cells with the events that Fold has only taken in. Callers
-// spread the work by calling it now and then; Drain does it too.
-func (e *Engine) Work() {}
+// spread the work by calling it now and then; Drain does it too. What does not
+// fit into Limits.Memory waits for Drain.
+func (e *Engine) Work() {
+	for _, c := range e.cubes {
+		e.work(c, false)
+	}
+	e.measure()
+}
+
+// work puts a cube's columns into cells.
+func (e *Engine) work(c *cube, must bool) {
+	if c.full = !e.process(c, c.cols, must); !c.full {
+		c.cols.reset()
+	}
+}
+
+// foldColumns is Fold for events encoded before, which it only reads.
+func (e *Engine) foldColumns(cube int, cols *columns) {
+	c := e.cubes[cube]
+	e.work(c, true)
+	cols.done = 0
+	e.process(c, cols, true)
+}
 
 // Drained is what an engine gives up at a flush barrier.
 type Drained struct {
@@ -286,109 +147,52 @@ type Folded struct {
 }
 
 // Drain returns all open cells as deltas and forgets them. The result is the
-// caller's.
+// caller's. If memory does not suffice for all events at once a set has several
+// batches.
 func (e *Engine) Drain() Drained {
 	var out Drained
-	for _, c := range e.cubes {
-		for _, t := range c.tables {
-			if len(t.minutes) > 0 {
-				out.Cells = append(out.Cells, t.drain(c.Name, c.dicts))
-				t.reset()
-			}
+	for done := false; !done; {
+		done = true
+		for _, c := range e.cubes {
+			e.work(c, c.rows() == 0)
+			done = done && !c.full
 		}
+		e.emit(&out)
+	}
+	for _, c := range e.cubes {
 		for _, d := range c.dicts {
-			for _, v := range d.fresh {
-				out.Admitted = append(out.Admitted, millrace.Admission{Rollup: c.Name, Dimension: d.name, Value: v})
+			if d != nil {
+				e.settle(c, d, &out)
 			}
-			if d.folded > 0 {
-				out.Folded = append(out.Folded, Folded{Rollup: c.Name, Dimension: d.name, Weight: d.folded})
-			}
-			d.fresh, d.folded = nil, 0
 		}
 	}
-	clear(e.minutes)
-	e.starts = e.starts[:0]
-	e.adds = 0
+	e.trim()
+	e.measure()
 	return out
 }
 
-// Estimated bytes of a row apart from its sketches (key, map entry, columns),
-// and of one sketch insertion: an upper bound for small sketches, which are
-// nearly all of them.
-const (
-	rowBytes   = 128
-	stateBytes = 40
-	addBytes   = 8
-)
-
-// Size estimates the memory held by open cells, in bytes.
-func (e *Engine) Size() int64 {
-	size := e.adds * addBytes
-	for _, c := range e.cubes {
-		for _, t := range c.tables {
-			size += int64(len(t.minutes)) * int64(rowBytes+stateBytes*len(t.states))
+// settle reports what became of a dimension's values since the last drain.
+func (e *Engine) settle(c *cube, d *dict, out *Drained) {
+	for _, v := range d.fresh {
+		out.Admitted = append(out.Admitted, c.admission(d, v))
+	}
+	if d.folded > 0 {
+		out.Folded = append(out.Folded, Folded{Rollup: c.Name, Dimension: d.name, Weight: d.folded})
+	}
+	d.fresh, d.folded = d.fresh[:0], 0
+	if e.limits.Age > 0 && e.arrived != math.MinInt64 {
+		for _, v := range d.retire(e.arrived, e.limits.Age) {
+			out.Retired = append(out.Retired, c.admission(d, v))
 		}
 	}
-	return size
 }
 
-// Rows returns the number of open cells.
+// Rows returns the number of open cells of the tables that are fed; those that
+// are derived from them are counted when they are drained.
 func (e *Engine) Rows() int {
 	n := 0
 	for _, c := range e.cubes {
-		for _, t := range c.tables {
-			n += len(t.minutes)
-		}
+		n += c.rows()
 	}
 	return n
-}
-
-// fixedPoint returns v scaled and rounded half to even; whole numbers stay exact
-// beyond 2^53.
-func fixedPoint(v millrace.Value, f, scale float64) int64 {
-	if i, ok := v.Int(); ok && v.Kind() == millrace.ValueInt {
-		return mulSat(i, int64(scale))
-	}
-	f = math.RoundToEven(f * scale)
-	if f >= math.MaxInt64 {
-		return math.MaxInt64
-	}
-	if f <= math.MinInt64 {
-		return math.MinInt64
-	}
-	return int64(f)
-}
-
-// addSat and mulSat saturate: a sum at the limit is visibly wrong, a wrapped one
-// is not.
-func addSat(a, b int64) int64 {
-	s := a + b
-	if (a > 0) == (b > 0) && (s > 0) != (a > 0) && a != 0 && b != 0 {
-		if a > 0 {
-			return math.MaxInt64
-		}
-		return math.MinInt64
-	}
-	return s
-}
-
-func mulSat(a, b int64) int64 {
-	if a == 0 || b == 0 {
-		return 0
-	}
-	if p := a * b; p/b == a {
-		return p
-	}
-	if (a > 0) == (b > 0) {
-		return math.MaxInt64
-	}
-	return math.MinInt64
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
 }

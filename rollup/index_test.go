@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	"github.com/millrace/millrace"
 )
 
 func TestIndexEqualsMap(t *testing.T) {
@@ -41,24 +39,5 @@ func TestDictKeepsCodes(t *testing.T) {
 	}
 	if c := d.code("one too many", 7); c != 0 || d.folded != 7 || len(d.fresh) != 5000 {
 		t.Fatalf("code %d, folded %d, %d fresh", c, d.folded, len(d.fresh))
-	}
-}
-
-// TestLargeCodes: cells stay apart where codes do not fit into packed keys.
-func TestLargeCodes(t *testing.T) {
-	c := &cube{
-		weights: make([]int64, 6), minutes: []uint32{0, 0, 1, maxMinute, 0, 0},
-		codes: [][]uint32{{maxPacked, 1, 1, 1, 0, maxPacked}, {2, maxPacked, maxPacked + 1, 2, maxPacked, 2}},
-		keys:  make([]uint64, 0, 6), rows: make([]uint32, 0, 6),
-	}
-	table := newTable(millrace.DimensionSet{Dims: []int{0, 1}}, nil)
-	table.locate(c, make([]int64, maxMinute+1))
-	if got := fmt.Sprint(c.rows); got != "[0 1 2 3 4 0]" {
-		t.Fatalf("rows %s", got)
-	}
-	for r := range 5 {
-		if a, b := table.codes[0][r], table.codes[1][r]; a != c.codes[0][r] || b != c.codes[1][r] {
-			t.Fatalf("row %d has codes %d %d", r, a, b)
-		}
 	}
 }

@@ -2,185 +2,121 @@ package rollup
 
 import (
 	"math"
+	"math/bits"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/sketch"
 )
 
-// table holds the open cells of one set of dimensions, a column per state. A
-// row is one cell. Its key is the minute's index with the codes of its
-// dimensions; where these do not fit into 64 bits they are interned in pairs:
-// the codes of the first two dimensions yield a number, that and the third code
-// another, so that a key of any length needs indexes of plain integers only.
+// table holds the open cells of one set of dimensions, a row each. It is fed
+// with events, or derived from a table with more dimensions. A row's integers
+// lie next to each other, so that an event touches one cache line of them;
+// everything else is a column. No column has pointers: the garbage collector
+// has nothing to scan. See locate.go for how rows are found.
 type table struct {
-	set     millrace.DimensionSet
-	pairs   []index // pairs[i] joins the key of dims[:i+1] with dims[i+1]
-	rows    index   // key to row
-	minutes []int64
-	codes   [][]uint32 // per dimension of the set
-	states  []column
+	layout  *layout
+	dims    []int      // indexes in the rollup's dimensions, ascending
+	minutes []uint32   // per row: index in cube.starts
+	codes   [][]uint32 // per dimension of dims, per row
+	stride  int        // integers per row: the weight and layout.sums
+	ints    []int64
+	mass    []uint64 // per integer: bound of the magnitude of any sum of inputs
+	floats  []column // per layout.floats
+	hists   []sketch.Hists
+	hlls    []sketch.HLLs
+
+	radix   []uint64 // per dimension of dims: codes below it have keys
+	factors []uint64 // per dimension of dims: what its code counts in a key
+	span    uint64   // keys of one minute; 0 if they are interned
+	dense   []uint32 // row + 1 by key less base, of the minutes that have a slab
+	slabs   []uint32 // per minute: number of its slab in dense + 1
+	bases   []uint64 // per minute of the source at hand: the key of codes 0
+	rows    index    // key to row, of the other minutes
+	pairs   []index  // for interned keys: pairs[i] joins dims[:i+1] with dims[i+1]
 }
 
-// column is one state of all rows; the slice used follows kind.
-type column struct {
-	kind   millrace.StateKind
-	ints   []int64
-	floats []float64
-	hists  []sketch.Hist
-	hlls   []sketch.HLL
-}
+// column is a minimum or maximum per row.
+type column []float64
 
-func newTable(set millrace.DimensionSet, states []millrace.StateSpec) *table {
-	t := &table{set: set, codes: make([][]uint32, len(set.Dims))}
-	t.pairs = make([]index, max(0, len(set.Dims)-1))
-	for _, s := range states {
-		t.states = append(t.states, column{kind: s.Kind})
+// open makes t, which is empty, a table of a set of dimensions.
+func (t *table) open(l *layout, set dims) {
+	t.layout, t.stride = l, 1+len(l.sums)
+	t.dims = t.dims[:0]
+	for d := uint32(set); d != 0; d &= d - 1 {
+		t.dims = append(t.dims, bits.TrailingZeros32(d))
 	}
-	return t
+	t.codes = sizedColumns(t.codes, len(t.dims))
+	t.mass = sized(t.mass, t.stride)
+	clear(t.mass)
+	t.floats = sizedColumns(t.floats, len(l.floats))
+	t.hists = sizedColumns(t.hists, len(l.hists))
+	t.hlls = sizedColumns(t.hlls, len(l.hlls))
+	t.radix, t.factors = sized(t.radix, len(t.dims)), sized(t.factors, len(t.dims))
+	clear(t.radix)
+	t.span = 0
 }
 
-// Keys that hold two codes: 15 bits of the minute's index, 24 of each code. The
-// highest bit tells other keys from them.
-const (
-	maxPacked = 1 << 24
-	maxMinute = 1 << 15
-	interned  = 1 << 63
-)
-
-// locate finds the rows of the events in c, or makes them.
-func (t *table) locate(c *cube, minutes []int64) {
-	n := len(c.weights)
-	c.keys, c.rows = c.keys[:n], c.rows[:n]
-	switch dims := t.set.Dims; len(dims) {
-	case 0:
-		for i, m := range c.minutes {
-			c.keys[i] = uint64(m) << 32
+// sizedColumns returns n columns, those that are there with their memory.
+func sizedColumns[T any](s []T, n int) []T {
+	for len(s) < n {
+		if len(s) < cap(s) {
+			s = s[:len(s)+1]
+			continue
 		}
-	case 1:
-		codes := c.codes[dims[0]][:n]
-		for i, m := range c.minutes {
-			c.keys[i] = uint64(m)<<32 | uint64(codes[i])
-		}
-	case 2:
-		first, second := c.codes[dims[0]][:n], c.codes[dims[1]][:n]
-		for i, m := range c.minutes {
-			if m < maxMinute && first[i] < maxPacked && second[i] < maxPacked {
-				c.keys[i] = uint64(m)<<48 | uint64(first[i])<<24 | uint64(second[i])
-			} else {
-				c.keys[i] = t.interned(c, i)
-			}
-		}
-	default:
-		for i := range c.minutes {
-			c.keys[i] = t.interned(c, i)
-		}
+		var zero T
+		s = append(s, zero)
 	}
-	last, row := ^uint64(0), uint32(0) // no key is all ones
-	for i, key := range c.keys {
-		if key != last {
-			var ok bool
-			if row, ok = t.rows.find(key); !ok {
-				row = t.grow(c, i, minutes[c.minutes[i]])
-				t.rows.put(key, row)
-			}
-			last = key
-		}
-		c.rows[i] = row
-	}
+	return s[:n]
 }
 
-// interned returns the key of event i of c.
-func (t *table) interned(c *cube, i int) uint64 {
-	key := c.codes[t.set.Dims[0]][i]
-	for j, d := range t.set.Dims[1:] {
-		key = t.pairs[j].intern(uint64(key)<<32 | uint64(c.codes[d][i]))
-	}
-	return interned | uint64(c.minutes[i])<<32 | uint64(key)
-}
+// len returns the number of rows.
+func (t *table) len() int { return len(t.minutes) }
 
-// grow adds the row of event i of c.
-func (t *table) grow(c *cube, i int, minute int64) uint32 {
+// grow adds a row with the key of row i of src.
+func (t *table) grow(src *source, i int) uint32 {
 	r := uint32(len(t.minutes))
-	t.minutes = append(t.minutes, minute)
-	for j, d := range t.set.Dims {
-		t.codes[j] = append(t.codes[j], c.codes[d][i])
+	t.minutes = append(t.minutes, src.ids[src.minutes[i]])
+	for j, d := range t.dims {
+		t.codes[j] = append(t.codes[j], src.codes[d][i])
 	}
-	for i := range t.states {
-		switch c := &t.states[i]; c.kind {
-		case millrace.StateSum:
-			c.ints = append(c.ints, 0)
-		case millrace.StateMin, millrace.StateMax:
-			c.floats = append(c.floats, math.NaN())
-		case millrace.StateHist:
-			c.hists = append(c.hists, sketch.Hist{})
-		case millrace.StateHLL:
-			c.hlls = append(c.hlls, sketch.HLL{})
-		}
+	t.ints = append(t.ints, zeros[:t.stride]...)
+	for j := range t.floats {
+		t.floats[j] = append(t.floats[j], math.NaN())
 	}
 	return r
 }
 
-// reset forgets all rows. What drain handed out is not touched.
+// zeros is as long as a row of integers may be: a metric has at most two.
+var zeros [1 + 2*MaxMetrics]int64
+
+// cover gives the sketches of new rows their place.
+func (t *table) cover() {
+	for i := range t.hists {
+		t.hists[i].Grow(t.len())
+	}
+	for i := range t.hlls {
+		t.hlls[i].Grow(t.len())
+	}
+}
+
+// reset forgets all rows and keeps the memory.
 func (t *table) reset() {
+	t.minutes, t.ints = t.minutes[:0], t.ints[:0]
+	for i := range t.codes {
+		t.codes[i] = t.codes[i][:0]
+	}
+	clear(t.mass)
+	for i := range t.floats {
+		t.floats[i] = t.floats[i][:0]
+	}
+	for i := range t.hists {
+		t.hists[i].Reset()
+	}
+	for i := range t.hlls {
+		t.hlls[i].Reset()
+	}
+	t.dense, t.slabs = t.dense[:0], t.slabs[:0]
 	t.rows.reset()
 	for i := range t.pairs {
 		t.pairs[i].reset()
 	}
-	n := len(t.minutes)
-	t.minutes = make([]int64, 0, n)
-	for i := range t.codes {
-		t.codes[i] = t.codes[i][:0]
-	}
-	for i := range t.states {
-		c := &t.states[i]
-		c.ints, c.floats = make([]int64, 0, len(c.ints)), make([]float64, 0, len(c.floats))
-		clear(c.hists)
-		clear(c.hlls)
-		c.hists, c.hlls = c.hists[:0], c.hlls[:0]
-	}
-}
-
-// drain returns the rows as deltas.
-func (t *table) drain(name string, dicts []*dict) *millrace.CellBatch {
-	b := &millrace.CellBatch{Rollup: name, Set: t.set, Bucket: t.minutes, Dims: make([][]string, len(t.codes))}
-	for i, d := range t.set.Dims {
-		values := make([]string, len(t.codes[i]))
-		for j, c := range t.codes[i] {
-			values[j] = dicts[d].values[c]
-		}
-		b.Dims[i] = values
-	}
-	for i := range t.states {
-		c := &t.states[i]
-		b.States = append(b.States, millrace.StateColumn{Kind: c.kind, Ints: c.ints, Floats: c.floats, Blobs: c.blobs()})
-	}
-	return b
-}
-
-// blobs encodes the column's sketches into one arena; nil for other kinds.
-func (c *column) blobs() [][]byte {
-	n := len(c.hists) + len(c.hlls) // one of them is empty
-	if n == 0 {
-		return nil
-	}
-	ends := make([]int, 0, n)
-	var arena []byte
-	for i := range c.hists {
-		if !c.hists[i].Empty() {
-			arena = c.hists[i].AppendTo(arena)
-		}
-		ends = append(ends, len(arena))
-	}
-	for i := range c.hlls {
-		if !c.hlls[i].Empty() {
-			arena = c.hlls[i].AppendTo(arena)
-		}
-		ends = append(ends, len(arena))
-	}
-	out, from := make([][]byte, n), 0
-	for i, to := range ends {
-		out[i] = arena[from:to:to]
-		from = to
-	}
-	return out
 }

@@ -1,0 +1,114 @@
+package rollup
+
+// Memory is counted by what is held, kept for reuse or not: capacities, not
+// lengths. What the runtime adds is a few percent (size classes).
+
+// mapEntryBytes is about what an entry of a map of minutes takes.
+const mapEntryBytes = 32
+
+// Size returns the memory that the engine holds, in bytes; if a drain is needed
+// before events that were taken in can be put into cells, it adds what these
+// would need. Callers drain an engine whose Size exceeds Limits.Memory.
+func (e *Engine) Size() int64 {
+	size := e.cells + e.base
+	for _, c := range e.cubes {
+		if c.full {
+			size += int64(float64(c.cols.n-c.cols.done)*c.growth) + 1
+		}
+	}
+	return size
+}
+
+// measure counts the memory anew.
+func (e *Engine) measure() {
+	e.cells, e.base = 0, int64(e.workers.bytes())
+	for _, t := range e.spare {
+		e.cells += int64(t.bytes())
+	}
+	for _, c := range e.cubes {
+		for _, i := range c.fed {
+			e.cells += int64(c.tables[i].bytes())
+		}
+		e.base += int64(c.bytes())
+	}
+}
+
+// bytes returns the memory of a cube apart from its tables.
+func (c *cube) bytes() int {
+	n := c.cols.bytes() + 12*cap(c.starts) + mapEntryBytes*len(c.minutes)
+	for _, d := range c.dicts {
+		if d != nil {
+			n += d.bytes()
+		}
+	}
+	for _, l := range c.limiters {
+		n += l.bytes()
+	}
+	return n
+}
+
+// bytes returns the memory of a table.
+func (t *table) bytes() int {
+	n := 4*(cap(t.minutes)+cap(t.dense)+cap(t.slabs)) + 8*(cap(t.ints)+cap(t.bases)) + t.rows.bytes()
+	for _, c := range t.codes[:cap(t.codes)] {
+		n += 4 * cap(c)
+	}
+	for _, f := range t.floats[:cap(t.floats)] {
+		n += 8 * cap(f)
+	}
+	hists, hlls := t.hists[:cap(t.hists)], t.hlls[:cap(t.hlls)]
+	for i := range hists {
+		n += hists[i].Bytes()
+	}
+	for i := range hlls {
+		n += hlls[i].Bytes()
+	}
+	pairs := t.pairs[:cap(t.pairs)]
+	for i := range pairs {
+		n += pairs[i].bytes()
+	}
+	return n
+}
+
+// trim gives memory back if t, which is empty, holds more than limit bytes.
+func (t *table) trim(limit int) {
+	if t.bytes() <= limit {
+		return
+	}
+	radix, factors, span := t.radix, t.factors, t.span
+	*t = table{layout: t.layout, dims: t.dims, stride: t.stride, radix: radix, factors: factors, span: span,
+		codes: make([][]uint32, len(t.codes)), mass: t.mass, floats: make([]column, len(t.floats)),
+		pairs: make([]index, len(t.pairs))}
+	t.hists, t.hlls = sizedColumns(t.hists, len(t.layout.hists)), sizedColumns(t.hlls, len(t.layout.hlls))
+}
+
+// bytes returns the memory of an index.
+func (x *index) bytes() int { return 16 * cap(x.slots) }
+
+// trim bounds what is kept for reuse after a drain.
+func (e *Engine) trim() {
+	if e.limits.Memory <= 0 {
+		return
+	}
+	var all []*table
+	all = append(all, e.spare...)
+	for _, c := range e.cubes {
+		for _, i := range c.fed {
+			all = append(all, c.tables[i])
+		}
+	}
+	held := 0
+	for _, t := range all {
+		held += t.bytes()
+	}
+	if held <= int(e.limits.Memory/keptShare) {
+		return
+	}
+	// The largest give most.
+	for _, t := range all {
+		t.trim(int(e.limits.Memory / keptShare / int64(len(all))))
+	}
+}
+
+// keptShare is the part of the memory that is kept for reuse at most: half.
+const keptShare = 2
