@@ -12,12 +12,14 @@ DEMO_HTTP ?= 127.0.0.1:8080
 DEMO_RATE ?= 300
 FUZZTIME ?= 20s
 BENCH_SECONDS ?= 120
+BENCH_BINARY ?=
+BENCH_RUN ?= ^TestBench(Ratio)?$$
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages whose goroutines share memory: these run under the race detector.
 RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./memory/... ./pipeline/... ./query/... ./queue/... ./web/...
 
-.PHONY: help build run demo test test-fast test-race bench soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-fast test-race bench bench-engine bench-load soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +58,16 @@ test-fast: check-compilers ## all tests that take seconds
 test-race: check-compilers ## every package under the race detector
 	go test -race ./...
 
-bench: check-compilers ## throughput, latency, memory and disk under full load
-	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) \
-	  go test -count=1 -timeout 60m -v -run '^TestBench$$' ./cmd/millrace
+bench: bench-engine bench-load ## throughput, latency, memory and disk under full load
+
+bench-engine: check-compilers ## the rollup engine by itself
+	MILLRACE_BENCH=1 go test -count=1 -timeout 60m -v -run '^TestEngineBench$$' ./rollup
+
+# BENCH_BINARY=FILE compares with another millrace; BENCH_RUN='^TestBench$$/^100_sets$$'
+# measures one case; BENCH_PROFILES=DIR keeps the CPU profiles.
+bench-load: check-compilers ## the server under full load over HTTP
+	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
+	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills
 	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^(TestSoak|TestKills)' ./cmd/millrace

@@ -41,18 +41,27 @@ func TestBenchServer(t *testing.T) {
 	}
 }
 
-// benchServer starts a server; profile is where to write its CPU profile, or
-// empty for none.
-func benchServer(t *testing.T, profile string) *bench.Server {
+// benchOptions is how a server is started.
+type benchOptions struct {
+	profile string // where to write its CPU profile; empty: none
+	config  string // YAML
+	binary  string // of another millrace; empty is this one
+	cores   int    // processors it may use; 0: all
+}
+
+// benchServer starts a server.
+func benchServer(t *testing.T, o benchOptions) *bench.Server {
 	t.Helper()
 	data := benchDir(t)
-	args := []string{"-test.run=^TestBenchServer$", "-test.timeout=0"}
-	if profile != "" {
-		args = append(args, "-test.cpuprofile="+profile)
+	serve := []string{"serve", "--data", data, "--http", "127.0.0.1:0", "--log", "warn"}
+	if o.config != "" {
+		path := filepath.Join(t.TempDir(), "bench.yaml")
+		if err := os.WriteFile(path, []byte(o.config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		serve = append(serve, "--config", path)
 	}
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), benchServe+"="+strings.Join([]string{"serve", "--data", data, "--http", "127.0.0.1:0", "--log", "warn"}, "\n"))
-	s, err := bench.Start(cmd, data)
+	s, err := bench.Start(benchCommand(o, serve), data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +71,26 @@ func benchServer(t *testing.T, profile string) *bench.Server {
 		}
 	})
 	return s
+}
+
+// benchCommand returns the command of a server with the arguments serve.
+func benchCommand(o benchOptions, serve []string) *exec.Cmd {
+	args := append([]string{o.binary}, serve...)
+	env := os.Environ()
+	if o.binary == "" {
+		args = []string{os.Args[0], "-test.run=^TestBenchServer$", "-test.timeout=0"}
+		if o.profile != "" {
+			args = append(args, "-test.cpuprofile="+o.profile)
+		}
+		env = append(env, benchServe+"="+strings.Join(serve, "\n"))
+	}
+	if o.cores > 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(o.cores))
+		args = append([]string{"taskset", "-c", "0-" + strconv.Itoa(o.cores-1)}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = env
+	return cmd
 }
 
 // benchDir is a new directory, below BENCH_DIR to measure a certain disk.
@@ -83,44 +112,7 @@ func benchDir(t *testing.T) string {
 // environment, or the default.
 func benchFor(t *testing.T, name string, seconds int) time.Duration {
 	t.Helper()
-	if s := os.Getenv(name); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			t.Fatalf("%s=%q: want a number of seconds", name, s)
-		}
-		seconds = n
-	}
-	return time.Duration(seconds) * time.Second
-}
-
-// TestBench measures throughput, CPU by stage, memory, disk and the latency of
-// queries under full load.
-func TestBench(t *testing.T) {
-	if os.Getenv("MILLRACE_BENCH") == "" {
-		t.Skip("takes minutes and the whole machine: make bench")
-	}
-	profile := filepath.Join(t.TempDir(), "cpu.pprof")
-	if keep := os.Getenv("BENCH_PROFILE"); keep != "" {
-		profile = keep
-	}
-	s := benchServer(t, profile)
-	r, err := bench.Run(t.Context(), s, bench.Load{For: benchFor(t, "BENCH_SECONDS", 120)})
-	if r == nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	if logs, err := s.Stop(); err != nil || logs != "" {
-		t.Errorf("the server's end: %v\n%s", err, logs)
-	}
-	if r.Disk, err = bench.DiskUse(s.Data); err != nil {
-		t.Error(err)
-	}
-	if r.Stages, err = bench.Profile(t.Context(), os.Args[0], profile); err != nil {
-		t.Error(err)
-	}
-	r.Write(os.Stdout, bench.Machine(time.Now(), "make bench"))
+	return time.Duration(benchNumber(t, name, seconds)) * time.Second
 }
 
 // Limits of the design on how soon a line is visible, at the 99th percentile.
@@ -135,7 +127,7 @@ func TestSoakFreshness(t *testing.T) {
 		t.Skip("takes minutes and the whole machine: make soak")
 	}
 	const rate = 20_000
-	s := benchServer(t, "")
+	s := benchServer(t, benchOptions{})
 	load := bench.Load{Rate: rate, For: benchFor(t, "SOAK_SECONDS", 300)}
 	senders, err := load.Prepare(s.URL)
 	if err != nil {
@@ -174,8 +166,10 @@ func TestSoakDisk(t *testing.T) {
 	if os.Getenv("MILLRACE_SOAK") == "" {
 		t.Skip("takes minutes: make soak")
 	}
-	s := benchServer(t, "")
-	r, err := bench.Run(t.Context(), s, bench.Load{Rate: 2000, Lines: 200, For: benchFor(t, "SOAK_SECONDS", 600)})
+	s := benchServer(t, benchOptions{})
+	r, err := bench.Run(t.Context(), s, bench.Job{
+		Load: bench.Load{Rate: 2000, Lines: 200, For: benchFor(t, "SOAK_SECONDS", 600)}, Questions: bench.Questions(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,5 +179,5 @@ func TestSoakDisk(t *testing.T) {
 	if r.Disk, err = bench.DiskUse(s.Data); err != nil {
 		t.Fatal(err)
 	}
-	r.Write(os.Stdout, bench.Machine(time.Now(), "make soak"))
+	r.Write(os.Stdout, "disk at a moderate rate", bench.Machine(time.Now(), "make soak"))
 }

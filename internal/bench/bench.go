@@ -11,11 +11,22 @@ import (
 	"github.com/millrace/millrace/client"
 )
 
-// Result is what a run under full load showed.
+// Job is one measurement.
+type Job struct {
+	Load      Load
+	Questions []Question        // asked once a second while lines are sent
+	Counts    map[string]string // rollups that count every line, and the metric that does; nil: traffic
+	Settle    bool              // wait for compaction, hours and days after the queue is drained
+}
+
+// Result is what a job showed.
 type Result struct {
 	Sent    Sent
+	Stored  map[string]int64         // per sink, when the last line had been sent
 	Drained map[string]time.Duration // since the first line was sent, per sink
+	Settled time.Duration            // the same, until minutes were compacted and hours computed; 0 if nobody waited
 	Usage   Usage
+	LoadCPU time.Duration // of this process: senders and questions
 	Answers []Answers
 	Before  Metrics // at the end of the load
 	After   Metrics // with the queue drained
@@ -25,12 +36,12 @@ type Result struct {
 
 // Run puts a server under load, asks questions meanwhile, waits until the queue
 // is drained, and checks that every line is stored and counted.
-func Run(ctx context.Context, s *Server, load Load) (*Result, error) {
+func Run(ctx context.Context, s *Server, job Job) (*Result, error) {
 	c, err := client.New(s.URL, client.Options{})
 	if err != nil {
 		return nil, err
 	}
-	senders, err := load.Prepare(s.URL)
+	senders, err := job.Load.Prepare(s.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -39,26 +50,19 @@ func Run(ctx context.Context, s *Server, load Load) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Drained: map[string]time.Duration{}}
-	watch, stop := context.WithCancel(ctx)
-	defer stop()
-	answers := make(chan []Answers, 1)
-	go func() { answers <- Watch(watch, c, Questions()) }()
 	started := time.Now()
-	r.Sent, err = senders.Run(ctx)
-	stop()
-	r.Answers = <-answers
-	if err != nil {
+	if err := r.load(ctx, c, senders, job.Questions); err != nil {
 		return nil, err
 	}
-	if r.Before, err = Scrape(ctx, s.URL); err != nil {
+	if err := r.drain(ctx, s, c, started); err != nil {
 		return nil, err
 	}
-	done, err := Drained(ctx, c, r.Sent.Lines)
-	if err != nil {
-		return nil, err
-	}
-	for sink, at := range done {
-		r.Drained[sink] = at.Sub(started)
+	if job.Settle {
+		ago, err := s.Settle(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Settled = time.Since(started) - ago
 	}
 	if r.Usage, err = s.Usage(); err != nil {
 		return nil, err
@@ -67,21 +71,63 @@ func Run(ctx context.Context, s *Server, load Load) (*Result, error) {
 	if r.After, err = Scrape(ctx, s.URL); err != nil {
 		return nil, err
 	}
-	return r, check(ctx, c, r.Sent.Lines)
+	return r, check(ctx, c, job.Counts, r.Sent.Lines)
+}
+
+// load sends and asks.
+func (r *Result) load(ctx context.Context, c *client.Client, senders *Senders, questions []Question) error {
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	answers := make(chan []Answers, 1)
+	before, err := ownCPU()
+	if err != nil {
+		return err
+	}
+	go func() { answers <- Watch(watch, c, questions) }()
+	r.Sent, err = senders.Run(ctx)
+	stop()
+	r.Answers = <-answers
+	if err != nil {
+		return err
+	}
+	after, err := ownCPU()
+	r.LoadCPU = after - before
+	return err
+}
+
+// drain waits until all that was sent since started is stored.
+func (r *Result) drain(ctx context.Context, s *Server, c *client.Client, started time.Time) (err error) {
+	if r.Stored, err = stored(ctx, c); err != nil {
+		return err
+	}
+	if r.Before, err = Scrape(ctx, s.URL); err != nil {
+		return err
+	}
+	done, err := Drained(ctx, c, r.Sent.Lines)
+	for sink, at := range done {
+		r.Drained[sink] = at.Sub(started)
+	}
+	return err
 }
 
 // check compares what is stored and what the rollups count with what was sent.
-func check(ctx context.Context, c *client.Client, want int64) error {
+func check(ctx context.Context, c *client.Client, counts map[string]string, want int64) error {
+	if counts == nil {
+		counts = map[string]string{"traffic": "pv"}
+	}
 	rows, err := c.SQL(ctx, "SELECT count(*) FROM events")
 	if err != nil {
 		return fmt.Errorf("count rows: %w", err)
 	}
-	cells, err := c.Rollup(ctx, "traffic", url.Values{"metrics": {"pv"}, "from": {"-1d"}, "limit": {"1"}})
-	if err != nil {
-		return fmt.Errorf("count by rollup: %w", err)
+	found := map[string]*client.Table{"raw rows": rows}
+	for rollup, metric := range counts {
+		found["rollup "+rollup], err = c.Rollup(ctx, rollup, url.Values{"metrics": {metric}, "from": {"-3d"}, "limit": {"1"}})
+		if err != nil {
+			return fmt.Errorf("count by rollup %s: %w", rollup, err)
+		}
 	}
 	var errs []error
-	for name, t := range map[string]*client.Table{"raw rows": rows, "rollup": cells} {
+	for name, t := range found {
 		if got, err := number(t); err != nil || got != want {
 			errs = append(errs, fmt.Errorf("%s: %d of %d lines: %w", name, got, want, errors.Join(err, errCount)))
 		}
@@ -111,4 +157,9 @@ func (r *Result) Sustained() float64 {
 		last = max(last, d)
 	}
 	return float64(r.Sent.Lines) / last.Seconds()
+}
+
+// Storing is lines per second that both sinks had stored while lines were sent.
+func (r *Result) Storing() float64 {
+	return float64(min(r.Stored["events"], r.Stored["rollup"])) / r.Sent.Elapsed.Seconds()
 }

@@ -115,7 +115,9 @@ func start(t *testing.T, f *fake) *Server {
 func TestRunReportsWhatWasSent(t *testing.T) {
 	f := &fake{slow: 1}
 	s := start(t, f)
-	r, err := Run(t.Context(), s, Load{For: 1200 * time.Millisecond, Rate: 5000, PoolSize: 3000, Lines: 500})
+	r, err := Run(t.Context(), s, Job{
+		Load: Load{For: 1200 * time.Millisecond, Rate: 5000, PoolSize: 3000, Lines: 500}, Questions: Questions(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,7 @@ func TestRunReportsWhatWasSent(t *testing.T) {
 	r.Stages = map[string]time.Duration{"decode": time.Millisecond}
 	r.Disk = map[string]int64{"queue": 2e6}
 	var out strings.Builder
-	r.Write(&out, "machine")
+	r.Write(&out, "title", "machine")
 	for _, want := range []string{
 		fmt.Sprintf("%d of 415 bytes", r.Sent.Lines), "stored and counted", "raw rows (estimated by the store)",
 		"after the stop: queue", "told to wait", "1 times", "decode",
@@ -145,7 +147,7 @@ func TestRunReportsWhatWasSent(t *testing.T) {
 }
 
 func TestRunFindsLostLines(t *testing.T) {
-	_, err := Run(t.Context(), start(t, &fake{lose: 3}), Load{For: 200 * time.Millisecond, Rate: 5000, PoolSize: 1000})
+	_, err := Run(t.Context(), start(t, &fake{lose: 3}), Job{Load: Load{For: 200 * time.Millisecond, Rate: 5000, PoolSize: 1000}})
 	if err == nil || !strings.Contains(err.Error(), "must be equal") {
 		t.Errorf("three lines are missing: %v", err)
 	}
@@ -226,5 +228,28 @@ Duration: 3s, Total samples = 90ms
 	}
 	if len(got) != len(want) {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestStages(t *testing.T) {
+	const m = "github.com/millrace/millrace/"
+	for want, stack := range map[string][]string{
+		"store: raw rows":              {"runtime.cgocall", m + "duckdb.(*DB).WriteEvents"},
+		"store: hours and days":        {m + "duckdb.(*DB).write", m + "duckdb.(*DB).computePeriods", m + "duckdb.(*DB).Maintain"},
+		"store: other maintenance":     {m + "duckdb.(*DB).write", m + "duckdb.(*DB).Maintain"},
+		"store: goroutines of its own": {m + "duckdb.someWriter"},
+		"queries":                      {m + "duckdb.(*DB).Events", m + "query.(*Service).Logs", m + "web.(*Server).logs"},
+		"ledger and status":            {m + "duckdb.(*DB).read", m + "duckdb.(*DB).Ledger"},
+		"queue: compression":           {"github.com/klauspost/compress/s2.encodeSnappyBlockAsm", m + "queue.compressPieces", "github.com/twmb/franz-go/pkg/kgo.(*broker).handleReqs"},
+		"rollup: encode":               {m + "rollup.(*encoder).block", m + "rollup.(*Engine).Fold", m + "pipeline.(*rollupSink).fold"},
+		"rollup: sketches":             {m + "sketch.(*Hists).AddRun", m + "rollup.(*table).feed"},
+		"rollup: derive and emit":      {m + "sketch.(*Hists).Merge", m + "rollup.(*table).derive", m + "rollup.(*workers).run"},
+		"rollup: cells":                {m + "rollup.(*table).locate", m + "rollup.(*workers).run"},
+		"pipeline: rows and accounts":  {"runtime.memmove", m + "pipeline.(*eventsSink).fold"},
+		otherStage:                     {"runtime.futex"},
+	} {
+		if got := stageOf(stack); got != want {
+			t.Errorf("%q is %q, want %q", stack, got, want)
+		}
 	}
 }

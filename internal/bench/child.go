@@ -118,6 +118,15 @@ func usage(pid int) (Usage, error) {
 	return u, nil
 }
 
+// ownCPU is the time that this process has used, user and system.
+func ownCPU() (time.Duration, error) {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0, fmt.Errorf("read own usage: %w", err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+}
+
 // DiskUse adds up what the files below dir take on disk, by the first part of
 // their path in it: sparse and preallocated files count as what they occupy.
 func DiskUse(dir string) (map[string]int64, error) {

@@ -19,8 +19,16 @@ type Load struct {
 	Lines    int           // per request; default 2,500, about 1 MB
 	Rate     float64       // lines per second of all senders; 0 is as fast as they are answered
 	For      time.Duration // how long; default 120 s
-	PoolSize int           // lines per sender before they repeat but for time and trace id; default 131,072, more than a row group
+	Total    int64         // lines in all, of whole requests, if that comes first; 0 is no limit
+	// Hours is how many hours of the past the lines belong to: each hour gets an
+	// equal share of For, and a line is as far from the hour's start as its sending
+	// from the share's. So a minute holds as many lines as it does live, and hours
+	// and days end while lines come in. 0: lines have the time of sending.
+	Hours    int
+	PoolSize int // lines per sender before they repeat but for time and trace id; default 131,072, more than a row group
 	Seed     uint64
+
+	first time.Time // of Hours
 }
 
 func (l *Load) defaults() {
@@ -35,6 +43,10 @@ func (l *Load) defaults() {
 	set(&l.PoolSize, 131_072)
 	if l.For <= 0 {
 		l.For = 120 * time.Second
+	}
+	if l.Hours > 0 {
+		// A day that holds some of them has ended hours ago.
+		l.first = time.Now().Truncate(time.Hour).Add(-time.Duration(l.Hours+6) * time.Hour)
 	}
 }
 
@@ -158,13 +170,27 @@ func (s *sender) next() (body []byte, lines int, seq int64, wait time.Duration) 
 		n = max(1, min(n, int(perSender/5)))
 		wait = max(0, time.Duration(float64(s.lines)/perSender*1e9)-started.Sub(s.began))
 	}
-	if started.Add(wait).Sub(s.began) >= s.load.For {
+	enough := s.load.Total > 0 && s.lines >= s.load.Total/int64(s.load.Senders)
+	if enough || started.Add(wait).Sub(s.began) >= s.load.For {
 		return nil, 0, 0, -1
 	}
-	body, lines = s.pool.Next(n, s.last, started)
+	from, to := s.eventTimes(started)
+	body, lines = s.pool.Next(n, from, to)
 	s.last = started
 	s.lines += int64(lines)
 	seq = s.seq
 	s.seq++
 	return body, lines, seq, wait
+}
+
+// eventTimes returns between which times the lines that are sent at t lie.
+func (s *sender) eventTimes(t time.Time) (from, to time.Time) {
+	if s.load.Hours == 0 {
+		return s.last, t
+	}
+	share := s.load.For / time.Duration(s.load.Hours)
+	hour := min(t.Sub(s.began)/share, time.Duration(s.load.Hours-1))
+	into := t.Sub(s.began) - hour*share
+	start := s.load.first.Add(hour * time.Hour)
+	return start.Add(max(0, into-t.Sub(s.last))), start.Add(into)
 }

@@ -55,9 +55,9 @@ func (t table) write(w io.Writer) {
 }
 
 // Write reports a result as Markdown.
-func (r *Result) Write(w io.Writer, machine string) {
+func (r *Result) Write(w io.Writer, title, machine string) {
 	lines := float64(r.Sent.Lines)
-	fmt.Fprintf(w, "\n%s\n\n", machine)
+	fmt.Fprintf(w, "\n### %s\n\n%s\n\n", title, machine)
 	t := table{{"under full load", ""}}
 	t.row("lines sent", fmt.Sprintf("%d of %.0f bytes, %d requests", r.Sent.Lines, float64(r.Sent.Bytes)/lines, r.Sent.Requests))
 	t.row("accepted (durable)", fmt.Sprintf("%.0f lines/s, %.0f MB/s, for %.0f s", lines/r.Sent.Elapsed.Seconds(), float64(r.Sent.Bytes)/1e6/r.Sent.Elapsed.Seconds(), r.Sent.Elapsed.Seconds()))
@@ -65,11 +65,19 @@ func (r *Result) Write(w io.Writer, machine string) {
 	t.row("drained after the last line sent", fmt.Sprintf("raw rows %.1f s, rollups %.1f s", (r.Drained["events"]-r.Sent.Elapsed).Seconds(), (r.Drained["rollup"]-r.Sent.Elapsed).Seconds()))
 	t.row("request answered in (p50 / p99 / max)", quantiles(r.Sent.Requested))
 	t.row("told to wait", fmt.Sprintf("%d times", r.Sent.Throttled))
-	t.row("CPU per line", fmt.Sprintf("%.2f µs, %.2f cores in the mean", float64(r.Usage.CPU.Nanoseconds())/1e3/lines, float64(r.Usage.CPU)/(lines/r.Sustained()*1e9)))
+	t.row("stored while lines were sent", fmt.Sprintf("%.0f lines/s", r.Storing()))
+	if r.Settled > 0 {
+		t.row("compacted, hours and days computed, after the last line sent", fmt.Sprintf("%.1f s", (r.Settled-r.Sent.Elapsed).Seconds()))
+	}
+	t.row("CPU per line", fmt.Sprintf("%s µs, %.2f cores in the mean", micros(r.Usage.CPU, lines), float64(r.Usage.CPU)/(lines/r.Sustained()*1e9)))
+	t.row("CPU per line of senders and questioner", micros(r.LoadCPU, lines)+" µs")
 	t.row("peak memory", fmt.Sprintf("%.0f MB resident", float64(r.Usage.Peak)/1e6))
 	t.write(w)
 	r.writeStages(w)
 	r.writeDisk(w)
+	if len(r.Answers) == 0 {
+		return
+	}
 	fmt.Fprintln(w)
 	q := table{{"question, once a second meanwhile", "p50 / p99 / max", "answers", "failed"}}
 	for _, a := range r.Answers {
@@ -156,6 +164,11 @@ func quantiles(q Quantiles) string {
 		return "-"
 	}
 	return fmt.Sprintf("%s / %s / %s", short(q.P50), short(q.P99), short(q.Max))
+}
+
+// micros is a time per line.
+func micros(d time.Duration, lines float64) string {
+	return fmt.Sprintf("%.2f", float64(d.Nanoseconds())/1e3/lines)
 }
 
 // short rounds to what matters.

@@ -38,20 +38,10 @@ type Question struct {
 
 // Questions are what the pages and a user at the console ask.
 func Questions() []Question {
-	rollup := func(params string) func(context.Context, *client.Client) error {
-		return func(ctx context.Context, c *client.Client) error {
-			values, err := url.ParseQuery(params)
-			if err != nil {
-				return err
-			}
-			_, err = c.Rollup(ctx, "traffic", values)
-			return err
-		}
-	}
 	return []Question{
-		{"rollup: pv, uv, p99 per minute", rollup("metrics=pv,uv,rt_p99&from=-15m&step=1m")},
-		{"rollup: pv by service", rollup("metrics=pv&by=service&from=-15m&order=-pv&limit=20")},
-		{"rollup: top URLs", rollup("metrics=pv,rt_p95&by=url&from=-5m&order=-pv&limit=20")},
+		{"rollup: pv, uv, p99 per minute", askRollup("traffic", "metrics=pv,uv,rt_p99&from=-15m&step=1m")},
+		{"rollup: pv by service", askRollup("traffic", "metrics=pv&by=service&from=-15m&order=-pv&limit=20")},
+		{"rollup: top URLs", askRollup("traffic", "metrics=pv,rt_p95&by=url&from=-5m&order=-pv&limit=20")},
 		{"logs: newest 100", func(ctx context.Context, c *client.Client) error {
 			_, err := c.Logs(ctx, url.Values{"from": {"-5m"}, "limit": {"100"}})
 			return err
@@ -64,6 +54,38 @@ func Questions() []Question {
 			_, err := c.SQL(ctx, "SELECT service, count(*) FROM events WHERE time > now() - INTERVAL 1 MINUTE GROUP BY service")
 			return err
 		}},
+	}
+}
+
+// HundredQuestions are asked of the rollup of Hundred.
+func HundredQuestions() []Question {
+	return []Question{
+		{"100 sets: count per minute", askRollup(hundred, "metrics=n,bytes&from=-15m&step=1m")},
+		{"100 sets: services and cities", askRollup(hundred, "metrics=n&by=service,city&from=-15m&order=-n&limit=20")},
+	}
+}
+
+// PastQuestions are asked instead of Questions if lines are of past hours.
+func PastQuestions() []Question {
+	return []Question{
+		{"rollup: pv, uv, p99 per hour, two days", askRollup("traffic", "metrics=pv,uv,rt_p99&from=-2d&step=1h")},
+		{"rollup: top URLs, two days", askRollup("traffic", "metrics=pv,rt_p95&by=url&from=-2d&order=-pv&limit=20")},
+		{"logs: newest 100, two days", func(ctx context.Context, c *client.Client) error {
+			_, err := c.Logs(ctx, url.Values{"from": {"-2d"}, "limit": {"100"}})
+			return err
+		}},
+	}
+}
+
+// askRollup asks for a rollup with parameters of the API.
+func askRollup(name, params string) func(context.Context, *client.Client) error {
+	return func(ctx context.Context, c *client.Client) error {
+		values, err := url.ParseQuery(params)
+		if err != nil {
+			return err
+		}
+		_, err = c.Rollup(ctx, name, values)
+		return err
 	}
 }
 
@@ -110,20 +132,21 @@ type Answers struct {
 }
 
 // Drained waits until both sinks have accounted for want events, and returns
-// when each of them had; it gives up at a standstill of a minute.
+// when each of them had; it gives up at a standstill of a minute. It looks more
+// often as the end comes near, since looking costs the server time, too.
 func Drained(ctx context.Context, c *client.Client, want int64) (map[string]time.Time, error) {
 	done := map[string]time.Time{}
-	var moved time.Time
+	var moved, looked time.Time
 	var last map[string]int64
 	for {
 		got, err := stored(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		started := time.Now()
+		now := time.Now()
 		for _, sink := range []string{"events", "rollup"} {
 			if _, ok := done[sink]; !ok && got[sink] >= want {
-				done[sink] = started
+				done[sink] = now
 			}
 			if got[sink] > want {
 				return nil, fmt.Errorf("sink %s stored %d events of %d sent: something is counted twice", sink, got[sink], want)
@@ -132,18 +155,46 @@ func Drained(ctx context.Context, c *client.Client, want int64) (map[string]time
 		if len(done) == 2 {
 			return done, nil
 		}
+		wait := nextLook(last, got, want, now.Sub(looked))
+		looked = now
 		if moved.IsZero() || got["events"] != last["events"] || got["rollup"] != last["rollup"] {
-			moved, last = started, got
+			moved, last = now, got
 		}
-		if started.Sub(moved) > time.Minute {
+		if now.Sub(moved) > time.Minute {
 			return nil, fmt.Errorf("the queue is not drained: of %d events the sinks stored %v, and nothing has moved for a minute", want, got)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(wait):
 		}
 	}
+}
+
+// Bounds of the time between two looks.
+const (
+	leastLook = 200 * time.Millisecond
+	mostLook  = 2 * time.Second
+)
+
+// nextLook is half the time that the sink which would end first has still to go,
+// at its pace since the last look.
+func nextLook(last, got map[string]int64, want int64, since time.Duration) time.Duration {
+	wait := mostLook
+	for sink, n := range got {
+		left, moved := want-n, n-last[sink]
+		if last == nil || left <= 0 {
+			continue
+		}
+		if moved <= 0 {
+			return leastLook // sinks move in steps: the next may be the last
+		}
+		wait = min(wait, time.Duration(float64(since)*float64(left)/float64(moved)/2))
+	}
+	if last == nil {
+		return leastLook
+	}
+	return max(leastLook, wait)
 }
 
 // stored returns how many events each sink has stored.

@@ -1,0 +1,91 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+)
+
+// Row is a measurement for the summary.
+type Row struct {
+	Name   string
+	Result *Result
+	// Floor and Target are lines per second wanted until the queue is drained; 0:
+	// nothing is.
+	Floor, Target float64
+}
+
+// Summary compares measurements of one run as Markdown.
+func Summary(w io.Writer, machine string, rows []Row) {
+	fmt.Fprintf(w, "\n### Summary\n\n%s\n\n", machine)
+	t := table{{
+		"", "lines/s, drained", "wanted: floor, target", "stored while sending", "accepted", "CPU µs/line", "of senders",
+		"peak MB", "disk B/line: store, queue", "slowest question p99",
+	}}
+	for _, row := range rows {
+		r := row.Result
+		lines := float64(r.Sent.Lines)
+		wanted := "-"
+		if row.Floor > 0 {
+			wanted = fmt.Sprintf("%.0f, %.0f: %s", row.Floor, row.Target, verdict(r.Sustained(), row.Floor, row.Target))
+		}
+		t.row(row.Name, fmt.Sprintf("%.0f", r.Sustained()), wanted, fmt.Sprintf("%.0f", r.Storing()),
+			fmt.Sprintf("%.0f", lines/r.Sent.Elapsed.Seconds()),
+			micros(r.Usage.CPU, lines), micros(r.LoadCPU, lines), fmt.Sprintf("%.0f", float64(r.Usage.Peak)/1e6),
+			fmt.Sprintf("%.0f, %.0f", r.After[`millrace_store_bytes{part="total"}`]/lines, r.After["millrace_queue_bytes"]/lines),
+			slowest(r.Answers))
+	}
+	t.write(w)
+}
+
+func verdict(got, floor, target float64) string {
+	switch {
+	case got >= target:
+		return "target met"
+	case got >= floor:
+		return "floor met"
+	}
+	return "missed"
+}
+
+func slowest(answers []Answers) string {
+	if len(answers) == 0 {
+		return "none asked"
+	}
+	worst := answers[0]
+	failed := 0
+	for _, a := range answers {
+		if a.Took.P99 > worst.Took.P99 {
+			worst = a
+		}
+		failed += a.Failed
+	}
+	out := short(worst.Took.P99) + ": " + worst.Name
+	if failed > 0 {
+		out += fmt.Sprintf("; %d failed", failed)
+	}
+	return out
+}
+
+// Pair is the same load sent to two servers, one after the other.
+type Pair struct{ This, Other *Result }
+
+// Ratio compares two servers by pairs as Markdown, and returns how many times as
+// fast this one is: the ratio of lines per second over all pairs.
+func Ratio(w io.Writer, title, machine string, pairs []Pair) float64 {
+	fmt.Fprintf(w, "\n### %s\n\n%s\n\n", title, machine)
+	t := table{{"", "lines", "lines/s, drained", "CPU µs/line", "peak MB"}}
+	var sum [2]struct{ lines, seconds float64 }
+	for i, p := range pairs {
+		for k, r := range []*Result{p.Other, p.This} {
+			lines := float64(r.Sent.Lines)
+			t.row(fmt.Sprintf("round %d, %s", i+1, []string{"the other", "this"}[k]), fmt.Sprint(r.Sent.Lines),
+				fmt.Sprintf("%.0f", r.Sustained()), micros(r.Usage.CPU, lines), fmt.Sprintf("%.0f", float64(r.Usage.Peak)/1e6))
+			sum[k].lines += lines
+			sum[k].seconds += lines / r.Sustained()
+		}
+	}
+	ratio := (sum[1].lines / sum[1].seconds) / (sum[0].lines / sum[0].seconds)
+	t.row("**this / the other**", "", fmt.Sprintf("**%.2f**", ratio), "", "")
+	t.write(w)
+	return ratio
+}
