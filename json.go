@@ -134,21 +134,24 @@ func appendEscape(dst []byte, c byte) []byte {
 func AppendAttrs(dst []byte, attrs []Attr) []byte {
 	dst = append(dst, '{')
 	for i := range attrs {
-		a := &attrs[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(AppendJSONString(dst, a.Key), ':')
-		switch v := &a.Value; {
-		case v.kind == ValueString:
-			dst = AppendJSONString(dst, v.str)
-		case v.kind == ValueInt && v.num < 1e8:
-			dst = appendDigits(dst, uint32(v.num))
-		default:
-			dst = v.AppendJSON(dst)
-		}
+		dst = appendAttr(dst, &attrs[i])
 	}
 	return append(dst, '}')
+}
+
+func appendAttr(dst []byte, a *Attr) []byte {
+	dst = append(AppendJSONString(dst, a.Key), ':')
+	switch v := &a.Value; {
+	case v.kind == ValueString:
+		return AppendJSONString(dst, v.str)
+	case v.kind == ValueInt && v.num < 1e8:
+		return appendDigits(dst, uint32(v.num))
+	default:
+		return v.AppendJSON(dst)
+	}
 }
 
 // appendDigits is strconv.AppendUint for the sizes of statuses and bodies.

@@ -13,7 +13,8 @@ type EventRows struct {
 
 	Project, Source, Service, Host, Env Strings
 	Release, Level, TraceID, Message    Strings
-	Attrs                               Strings // one JSON object each
+	AttrColumns
+	Attrs Strings // the attributes that are not in a column, one JSON object each
 }
 
 // Strings is a column of strings in one arena.
@@ -48,7 +49,9 @@ func (r *EventRows) Len() int { return len(r.Time) }
 
 // Bytes returns the size of the variable part, the measure for flush limits.
 // A column's Data must stay below 4 GiB; callers flush long before.
-func (r *EventRows) Bytes() int { return len(r.Message.Data) + len(r.Attrs.Data) }
+func (r *EventRows) Bytes() int {
+	return len(r.Message.Data) + len(r.Attrs.Data) + len(r.URL.Data) + len(r.UserAgent.Data)
+}
 
 // Append adds one event of a record.
 func (r *EventRows) Append(rec *Record, e *Event) {
@@ -68,7 +71,7 @@ func (r *EventRows) Append(rec *Record, e *Event) {
 	r.Level.Append(e.Level)
 	r.TraceID.Append(e.TraceID)
 	r.Message.Append(e.Message)
-	r.Attrs.Data = AppendAttrs(r.Attrs.Data, e.Attrs)
+	r.Attrs.Data = r.AttrColumns.append(r.Attrs.Data, e.Attrs)
 	r.Attrs.End = append(r.Attrs.End, uint32(len(r.Attrs.Data)))
 }
 
@@ -76,6 +79,7 @@ func (r *EventRows) Append(rec *Record, e *Event) {
 func (r *EventRows) Reset() {
 	r.Partition, r.Offset, r.Ordinal = r.Partition[:0], r.Offset[:0], r.Ordinal[:0]
 	r.Arrived, r.Time, r.Kind, r.Weight = r.Arrived[:0], r.Time[:0], r.Kind[:0], r.Weight[:0]
+	r.AttrColumns.reset()
 	for _, c := range r.strings() {
 		c.Reset()
 	}

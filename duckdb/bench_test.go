@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -151,10 +152,12 @@ func BenchmarkRowAppender(b *testing.B) {
 func rowValues(r *millrace.EventRows, i int) []sqldriver.Value {
 	var id driver.UUID
 	_, _ = hex.Decode(id[:], r.TraceID.At(i)) // all of them are hex
+	origin := strings.Join([]string{string(r.Project.At(i)), string(r.Source.At(i)), string(r.Env.At(i)), string(r.Release.At(i))}, originSep)
 	return []sqldriver.Value{
-		time.Unix(0, r.Time[i]), string(r.Project.At(i)), string(r.Source.At(i)), r.Kind[i].String(), string(r.Service.At(i)),
-		string(r.Host.At(i)), string(r.Env.At(i)), string(r.Release.At(i)), string(r.Level.At(i)), id, "",
-		string(r.Message.At(i)), r.Weight[i], string(r.Attrs.At(i)), time.Unix(0, r.Arrived[i]), r.Partition[i], r.Offset[i], r.Ordinal[i],
+		time.Unix(0, r.Time[i]), r.Kind[i].String(), string(r.Level.At(i)), origin, string(r.Service.At(i)), string(r.Host.At(i)), id, "",
+		string(r.Message.At(i)), r.Weight[i], millrace.Methods[r.Method[i]], string(r.URL.At(i)), r.Status[i], r.BodyBytes[i],
+		int64(r.RT[i]), int64(r.RTBackend[i]), r.ClientIP[i], string(r.UserAgent.At(i)), string(r.Attrs.At(i)),
+		time.Unix(0, r.Arrived[i]), r.Partition[i], r.Offset[i], r.Ordinal[i],
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-	"unsafe"
 
 	"github.com/millrace/millrace"
 )
@@ -79,32 +78,17 @@ func copyRow(dst, src *millrace.EventRows, i int) {
 	dst.Time = append(dst.Time, src.Time[i])
 	dst.Kind = append(dst.Kind, src.Kind[i])
 	dst.Weight = append(dst.Weight, src.Weight[i])
+	dst.AppendRow(&src.AttrColumns, i)
 	to := textColumns(dst)
 	for j, col := range textColumns(src) {
-		to[j].s.Append(string(col.s.At(i)))
+		to[j].Append(string(col.At(i)))
 	}
 }
 
-// textColumn is a text column of EventRows and its index in eventColumns.
-type textColumn struct {
-	s   *millrace.Strings
-	col int
-}
-
-// textColumns lists the text columns; the trace id comes last, since it is
-// split in two when written.
-func textColumns(r *millrace.EventRows) []textColumn {
-	return []textColumn{
-		{&r.Project, colProject},
-		{&r.Source, colSource},
-		{&r.Service, colService},
-		{&r.Host, colHost},
-		{&r.Env, colEnv},
-		{&r.Release, colRelease},
-		{&r.Level, colLevel},
-		{&r.Message, colMessage},
-		{&r.Attrs, colAttrs},
-		{&r.TraceID, colTraceText},
+// textColumns lists the text columns that are not in AttrColumns.
+func textColumns(r *millrace.EventRows) []*millrace.Strings {
+	return []*millrace.Strings{
+		&r.Project, &r.Source, &r.Service, &r.Host, &r.Env, &r.Release, &r.Level, &r.TraceID, &r.Message, &r.Attrs,
 	}
 }
 
@@ -119,83 +103,14 @@ func writeDay(w *writer, rows *millrace.EventRows) error {
 	if err != nil {
 		return err
 	}
-	text := textColumns(rows)
-	for i := range text {
-		if text[i].s.Len() != rows.Len() {
-			return millrace.Errorf(millrace.ErrInvalid, "event rows: column %d has %d values for %d rows", text[i].col, text[i].s.Len(), rows.Len())
-		}
-		text[i].s = validStrings(text[i].s)
+	if err := checkColumns(rows); err != nil {
+		return err
 	}
-	trace := text[len(text)-1].s
-	text = text[:len(text)-1]
+	r := newDayRows(rows)
 	return chunks(rows.Len(), func(from, k int) error {
-		to := from + k
-		t.timesNS(colTime, rows.Time[from:to])
-		t.kinds(colKind, rows.Kind[from:to])
-		for _, c := range text {
-			t.arena(c.col, c.s.Data, c.s.End, from, k)
-		}
-		t.traces(trace, from, k)
-		t.int64s(colWeight, rows.Weight[from:to])
-		t.timesNS(colArrived, rows.Arrived[from:to])
-		t.int32s(colPartition, rows.Partition[from:to])
-		t.int64s(colOffset, rows.Offset[from:to])
-		t.int32s(colOrdinal, rows.Ordinal[from:to])
+		r.fill(t, from, k)
 		return t.emit(k)
 	})
-}
-
-// traces fills both trace columns.
-func (t *table) traces(s *millrace.Strings, from, k int) {
-	t.pin(s.Data)
-	mask := t.mask(colTraceUUID)
-	ids := unsafe.Slice((*[2]uint64)(t.data(colTraceUUID)), chunkRows)
-	texts := t.data(colTraceText)
-	for i := range k {
-		v := s.At(from + i)
-		if hi, lo, ok := parseTrace(v); ok {
-			ids[i] = [2]uint64{lo, hi ^ 1<<63} // a UUID is a HUGEINT that sorts as its text does
-			v = nil
-		} else {
-			mask.null(i)
-		}
-		putString(unsafe.Add(texts, i*16), v)
-	}
-}
-
-// parseTrace parses 32 lower-case hex digits, the form that survives the way
-// through a UUID unchanged.
-func parseTrace(s []byte) (hi, lo uint64, ok bool) {
-	if len(s) != 32 {
-		return 0, 0, false
-	}
-	for i, c := range s {
-		d := uint64(c - '0')
-		if c >= 'a' && c <= 'f' {
-			d = uint64(c-'a') + 10
-		} else if c < '0' || c > '9' {
-			return 0, 0, false
-		}
-		if i < 16 {
-			hi = hi<<4 | d
-		} else {
-			lo = lo<<4 | d
-		}
-	}
-	return hi, lo, true
-}
-
-// kinds fills a VARCHAR column with the names of kinds, all of them short
-// enough to be inline.
-func (t *table) kinds(col int, src []millrace.Kind) {
-	var names [256][2]uint64
-	for k := millrace.KindLog; k <= millrace.KindCost; k++ {
-		putString(unsafe.Pointer(&names[k]), []byte(k.String()))
-	}
-	dst := unsafe.Slice((*[2]uint64)(t.data(col)), chunkRows)
-	for i, k := range src {
-		dst[i] = names[k]
-	}
 }
 
 // segment is the catalog's entry of a day table.
@@ -203,7 +118,7 @@ type segment struct {
 	name             string
 	day              int64 // of arrival, days since 1970
 	minTime, maxTime int64 // event time, ns
-	rows, bytes      int64 // bytes of message and attrs before compression
+	rows, bytes      int64 // bytes of long texts before compression
 }
 
 func (s *segment) measure(rows *millrace.EventRows) {

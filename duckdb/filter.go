@@ -1,14 +1,17 @@
 package duckdb
 
 import (
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace"
 )
 
-// condition is SQL text with its parameters, in order.
+// condition is SQL text over a day table, with its parameters, in order.
 type condition struct {
+	layout *layout
 	sql  strings.Builder
 	args []any
 }
@@ -18,17 +21,10 @@ func (c *condition) add(sql string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
-// columns maps the fields of events to columns of a day table; all other
-// fields are attributes.
-var columns = map[string]string{
-	"project": "project", "source": "source", "kind": "kind", "service": "service", "host": "host", "env": "env",
-	"release": "release", "level": "level", "trace_id": "(" + traceID + ")", "message": "message",
-	"weight": "weight::VARCHAR",
-}
-
 // filter adds f as a boolean expression that is never NULL, with the meaning of
 // Filter.Match over a day table. One deviation: the text of a number in attrs is
-// what DuckDB's JSON reader makes of it (0.120 reads as 0.12, 1e3 as 1000.0).
+// what DuckDB's JSON reader makes of it (0.120 reads as 0.12, 1e3 as 1000.0);
+// in a column it is what was written.
 func (c *condition) filter(f *millrace.Filter) {
 	if f == nil {
 		c.add("true")
@@ -82,29 +78,93 @@ func (c *condition) text(value string) {
 	c.add("contains(message, ?)", value)
 }
 
-// field returns the expression of a field as text, "" if missing.
-func field(name string) (expr string, attr bool) {
-	if col, ok := columns[name]; ok {
-		return col, false
-	}
+// attrText returns the expression of an attribute in attrs as text, "" if
+// missing.
+func attrText(name string) string {
 	if strings.ContainsRune(name, 0) { // cannot be written in SQL, and no decoder makes such a key
-		return "''", false
+		return "''"
 	}
 	// A JSON pointer takes any key; a constant path is parsed once.
 	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	return "coalesce(json_extract_string(attrs, " + quote(pointer) + "), '')", true
+	return "coalesce(json_extract_string(attrs, " + quote(pointer) + "), '')"
+}
+
+// field adds what test makes of the field's text. Only rows whose column does
+// not tell look into attrs.
+func (c *condition) field(name string, test func(text string)) {
+	if text, ok := c.layout.texts[name]; ok {
+		test(text)
+		return
+	}
+	a, ok := c.layout.attrs[name]
+	if !ok {
+		test(attrText(name))
+		return
+	}
+	c.add("CASE WHEN " + name + " IS NULL THEN ")
+	test(attrText(name))
+	c.add(" ELSE ")
+	test("(" + a.text + ")")
+	c.add(" END")
 }
 
 func (c *condition) equal(name, value string) {
-	if name == "trace_id" {
-		c.trace(value)
+	if c.known(name, value) {
 		return
 	}
-	expr, attr := field(name)
-	if attr {
-		c.hint(value)
+	if text, ok := c.layout.texts[name]; ok {
+		c.add(text+" = ?", value)
+		return
 	}
-	c.add(expr+" = ?", value)
+	a, ok := c.layout.attrs[name]
+	if !ok {
+		c.equalAttr(name, value)
+		return
+	}
+	literal, ok := a.literal(value)
+	if !ok {
+		c.add("(" + name + " IS NULL AND ")
+		c.equalAttr(name, value)
+		c.add(")")
+		return
+	}
+	var args []any
+	if literal == "?" {
+		args = []any{value}
+	}
+	// The first part is for the scan, which skips by it what cannot match.
+	c.add("(("+name+" = "+literal+" OR "+name+" IS NULL) AND CASE WHEN "+name+" IS NULL THEN ", args...)
+	c.equalAttr(name, value)
+	c.add(" ELSE true END)")
+}
+
+// known adds the comparison of a field that has a form of its own.
+func (c *condition) known(name, value string) bool {
+	switch {
+	case name == "trace_id":
+		c.trace(value)
+	case c.layout == layoutV1:
+		return false
+	case name == "kind":
+		if _, ok := millrace.ParseKind(value); ok {
+			c.add("kind = " + quote(value))
+		} else {
+			c.add("false")
+		}
+	case name == "level" && slices.Contains(levels, value):
+		c.add("(level IS NOT NULL AND level = " + quote(value) + ")")
+	case name == "level":
+		c.add("(level IS NULL AND "+originPart(5)+" = ?)", value)
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *condition) equalAttr(name, value string) {
+	c.add("(")
+	c.hint(value)
+	c.add(attrText(name)+" = ?)", value)
 }
 
 // trace compares with the column that holds such ids, without text.
@@ -135,19 +195,20 @@ func (c *condition) glob(name, pattern string) {
 		c.equal(name, pattern)
 		return
 	}
-	expr, _ := field(name)
 	first, last := parts[0], parts[len(parts)-1]
-	switch {
-	case len(parts) == 2 && last == "":
-		c.add("starts_with("+expr+", ?)", first)
-	case len(parts) == 2 && first == "":
-		c.add("suffix("+expr+", ?)", last)
-	case len(parts) == 3 && first == "" && last == "":
-		c.add("contains("+expr+", ?)", parts[1])
-	default:
-		like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(pattern)
-		c.add("("+expr+` LIKE ? ESCAPE '\')`, like)
-	}
+	c.field(name, func(text string) {
+		switch {
+		case len(parts) == 2 && last == "":
+			c.add("starts_with("+text+", ?)", first)
+		case len(parts) == 2 && first == "":
+			c.add("suffix("+text+", ?)", last)
+		case len(parts) == 3 && first == "" && last == "":
+			c.add("contains("+text+", ?)", parts[1])
+		default:
+			like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(pattern)
+			c.add("("+text+` LIKE ? ESCAPE '\')`, like)
+		}
+	})
 }
 
 // compare is numeric if the given value is a number. The texts that
@@ -157,13 +218,33 @@ func (c *condition) compare(f *millrace.Filter) {
 		millrace.FilterLt: "<", millrace.FilterLe: "<=", millrace.FilterGt: ">", millrace.FilterGe: ">=",
 	}[f.Op]
 	want, err := strconv.ParseFloat(f.Value, 64)
-	expr, _ := field(f.Field)
-	switch {
-	case f.Field == "weight" && err == nil:
-		c.add("weight::DOUBLE "+op+" ?", want)
-	case err == nil:
-		c.add("(coalesce(TRY_CAST("+expr+" AS DOUBLE) "+op+" ?, false) AND NOT regexp_matches("+expr+`, '\s'))`, want)
-	default:
-		c.add(expr+" "+op+" ?", f.Value)
+	a, known := c.layout.attrs[f.Field]
+	number := func(text string) {
+		c.add("(coalesce(TRY_CAST("+text+" AS DOUBLE) "+op+" ?, false) AND NOT regexp_matches("+text+`, '\s'))`, want)
 	}
+	switch {
+	case err != nil:
+		c.field(f.Field, func(text string) { c.add(text+" "+op+" ?", f.Value) })
+	case f.Field == "weight":
+		c.add("weight::DOUBLE "+op+" ?", want)
+	case !known || a.number == "":
+		c.field(f.Field, number)
+	default:
+		c.compareColumn(&a, op, want, number)
+	}
+}
+
+// compareColumn compares an attribute's numbers. The bound of an integer column
+// is written as an integer where it is one, for the scan to skip by.
+func (c *condition) compareColumn(a *attrColumn, op string, want float64, inAttrs func(text string)) {
+	bound := strconv.FormatFloat(want, 'g', -1, 64) + "::DOUBLE"
+	if want == math.Trunc(want) && math.Abs(want) < 1<<53 {
+		bound = strconv.FormatInt(int64(want), 10)
+	} else if math.IsInf(want, 0) || math.IsNaN(want) {
+		bound = quote(strconv.FormatFloat(want, 'g', -1, 64)) + "::DOUBLE"
+	}
+	column := a.name + " >= 0 AND " + a.number + " " + op + " " + bound
+	c.add("((" + column + " OR " + a.name + " IS NULL) AND CASE WHEN " + a.name + " IS NULL THEN ")
+	inAttrs(attrText(a.name))
+	c.add(" ELSE true END)")
 }

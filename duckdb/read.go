@@ -146,14 +146,14 @@ func overlapping(segs []segment, from, to int64) []segment {
 func (s *search) window(ctx context.Context, c *conn, segs []segment, from, to int64) error {
 	var got []millrace.StoredEvent
 	for _, g := range segs {
-		var cond condition
+		cond := condition{layout: layoutOf(g.name)}
 		cond.selection(s.q, from, to)
 		if s.below != nil {
 			cond.before(*s.below)
 		}
 		query := fmt.Sprintf(`SELECT %s FROM %s WHERE %s
 			ORDER BY time DESC, "partition" DESC, "offset" DESC, ordinal DESC LIMIT %d`,
-			eventNames, ident(g.name), cond.sql.String(), s.want-len(s.found))
+			cond.layout.list(columnNames[:pageColumns]), ident(g.name), cond.sql.String(), s.want-len(s.found))
 		r, err := c.query(ctx, query, cond.args...)
 		if err != nil {
 			return fmt.Errorf("search %s: %w", g.name, err)
@@ -178,7 +178,8 @@ func (c *condition) selection(q millrace.EventQuery, from, to int64) {
 		c.add(" AND time < ?", timeNS(to))
 	}
 	if q.Project != "" {
-		c.add(" AND project = ?", q.Project)
+		c.add(" AND ")
+		c.equal("project", q.Project)
 	}
 	if q.Filter != nil {
 		c.add(" AND (")
@@ -193,7 +194,7 @@ func (c *condition) before(p place) {
 		timeNS(p.time), timeNS(p.time), p.partition, p.partition, p.offset, p.offset, p.ordinal)
 }
 
-// event reads a row of eventNames.
+// event reads a row of the first pageColumns of columnNames.
 func (r *rows) event() millrace.StoredEvent {
 	return millrace.StoredEvent{
 		Time: nsTime(r.int64(0)), Project: r.str(1), Source: r.str(2), Kind: r.str(3), Service: r.str(4), Host: r.str(5),
@@ -243,7 +244,7 @@ func (db *DB) CountEvents(ctx context.Context, q millrace.EventQuery, step int64
 }
 
 func countSegment(ctx context.Context, c *conn, g segment, q millrace.EventQuery, step int64, sums map[int64]*millrace.TimeCount) error {
-	var cond condition
+	cond := condition{layout: layoutOf(g.name)}
 	bucket := "0::BIGINT"
 	if step > 0 {
 		// Floor division, also before 1970.

@@ -219,7 +219,7 @@ func TestSandboxAllows(t *testing.T) {
 	f(`SELECT "offset" FROM positions`, `[[7]]`)
 	f(`SELECT count(*) FROM gaps`, `[[0]]`)
 	f(`SELECT "rows" FROM segments`, `[[100]]`)
-	f(`SELECT count(*) FROM (DESCRIBE events)`, `[[18]]`)
+	f(`SELECT count(*) FROM (DESCRIBE events)`, `[[27]]`)
 	f(`VALUES (1), (2)`, `[[1],[2]]`)
 	f(`FROM range(3)`, `[[0],[1],[2]]`)
 	f(`SELECT unnest([1, 2])`, `[[1],[2]]`)

@@ -11,19 +11,22 @@ import (
 // schemaVersion is the version this code reads and writes. A file of the
 // version before is migrated when opened, an older one must be opened with the
 // release between.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migration brings a file from version-1 to version.
 type migration struct {
 	version    int
 	statements []string
+	run        func(ctx context.Context, c *conn) error // after the statements, in their transaction; nil: nothing
 }
 
 var migrations = []migration{
-	{1, append(coreTables, rollupTables...)},
+	{version: 1, statements: append(coreTables, rollupTables...)},
+	{version: 2, run: columnsForAttributes},
 }
 
-// coreTables is version 1 of everything but rollups.
+// coreTables is version 1 of everything but rollups, without the views of
+// events, which version 2 makes.
 //
 // positions, gaps, set_aside and ledger are also the SQL names users see.
 // ledger_rows and clients are logs: a flush appends to them, which is cheaper
@@ -50,18 +53,45 @@ var coreTables = []string{
 		name VARCHAR NOT NULL, day DATE NOT NULL, min_time TIMESTAMP_NS NOT NULL, max_time TIMESTAMP_NS NOT NULL,
 		"rows" BIGINT NOT NULL, bytes BIGINT NOT NULL)`,
 	"CREATE TABLE admitted (rollup VARCHAR NOT NULL, dimension VARCHAR NOT NULL, value VARCHAR NOT NULL)",
-	"CREATE TABLE events_none " + eventColumns,
+	"CREATE TABLE events_none " + eventColumnsV1,
 	`CREATE VIEW ledger AS
 		SELECT sink, project, source, make_timestamp(minute * 1000000) AS minute, outcome, reason,
 			sum(events)::BIGINT AS events, sum(weight)::BIGINT AS weight,
 			coalesce(arg_min(example, seq) FILTER (example <> ''), '') AS example
 		FROM ledger_rows GROUP BY ALL`,
-	eventsView(nil),
-	exceptionsView,
 	// now() is a TIMESTAMP WITH TIME ZONE, which cannot be compared with time. As
 	// a plain UTC timestamp it can, and prunes days and row groups.
 	"CREATE MACRO now() AS (transaction_timestamp() AT TIME ZONE 'UTC')",
 	"CREATE MACRO get_current_timestamp() AS (transaction_timestamp() AT TIME ZONE 'UTC')", // CURRENT_TIMESTAMP
+}
+
+// columnsForAttributes is version 2: new day tables have columns for well-known
+// attributes (eventColumns). Those of version 1 get the suffix _v1 and stay as
+// they are; rows that arrive on a day begun before go to a second table.
+func columnsForAttributes(ctx context.Context, c *conn) error {
+	segs, err := loadSegments(ctx, c)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(segs))
+	for i, s := range segs {
+		names[i] = s.name + suffixV1
+		if _, err := c.exec(ctx, "ALTER TABLE "+ident(s.name)+" RENAME TO "+ident(names[i])); err != nil {
+			return fmt.Errorf("rename %s: %w", s.name, err)
+		}
+	}
+	for _, s := range []string{
+		"UPDATE segments SET name = name || " + quote(suffixV1),
+		"DROP TABLE events_none",
+		"CREATE TABLE events_none " + eventColumns,
+		eventsView(names),
+		exceptionsView,
+	} {
+		if _, err := c.exec(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
 }
 
 // migrate brings the schema up to date in one transaction per version.
@@ -122,6 +152,11 @@ func (m migration) apply(ctx context.Context, c *conn, now time.Time) (err error
 	for _, s := range m.statements {
 		if _, err := c.exec(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	if m.run != nil {
+		if err := m.run(ctx, c); err != nil {
+			return err
 		}
 	}
 	if _, err := c.exec(ctx, "INSERT INTO meta_version VALUES (?, ?)", m.version, timeNS(now.UnixNano())); err != nil {

@@ -33,7 +33,7 @@ func (s *Store) addEvents(rows *millrace.EventRows) {
 				Env: string(rows.Env.At(i)), Release: string(rows.Release.At(i)),
 				Level: string(rows.Level.At(i)), TraceID: string(rows.TraceID.At(i)),
 				Message: string(rows.Message.At(i)), Weight: rows.Weight[i],
-				Attrs:     json.RawMessage(slices.Clone(rows.Attrs.At(i))),
+				Attrs:     rows.AppendAttrs(nil, i),
 				Partition: rows.Partition[i], Offset: rows.Offset[i], Ordinal: rows.Ordinal[i],
 			},
 		})

@@ -1,0 +1,110 @@
+package duckdb
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
+	"github.com/millrace/millrace/internal/gen"
+)
+
+// shopBatches returns n events of the load test, decoded, with their records.
+// They borrow from memory that stays as it is.
+func shopBatches(tb testing.TB, n int, stream uint64) []*millrace.Batch {
+	tb.Helper()
+	const perRecord = 2500
+	g := gen.NewStream(1, stream, gen.Options{})
+	at := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC).Add(time.Duration(stream) * time.Second)
+	var out []*millrace.Batch
+	for made := 0; made < n; {
+		var body []byte
+		k := min(perRecord, n-made)
+		for range k {
+			at = at.Add(5 * time.Microsecond)
+			body = g.AppendJSON(body, at)
+		}
+		var fr decode.Framing
+		if err := decode.Frame("auto", body, decode.Limits{}, &fr); err != nil || len(fr.Events) != k {
+			tb.Fatal(err, len(fr.Events), k)
+		}
+		rec := &millrace.Record{
+			Offset: int64(made / perRecord), Arrived: at.UnixNano(), Project: "default", Source: "bench", Format: "auto", Payload: body,
+		}
+		for _, s := range fr.Events {
+			rec.Frames = append(rec.Frames, uint32(s.End-s.Start))
+		}
+		b := &millrace.Batch{}
+		b.Reset(rec)
+		var d decode.Decoder
+		d.Decode(b)
+		if len(b.Events) != k {
+			tb.Fatal(b.Rejects[0])
+		}
+		out = append(out, b)
+		made += k
+	}
+	return out
+}
+
+func shopRows(tb testing.TB, n int, stream uint64) *millrace.EventRows {
+	tb.Helper()
+	rows := &millrace.EventRows{}
+	appendBatches(rows, shopBatches(tb, n, stream))
+	return rows
+}
+
+func appendBatches(rows *millrace.EventRows, batches []*millrace.Batch) {
+	for _, b := range batches {
+		for i := range b.Events {
+			rows.Append(b.Record, &b.Events[i])
+		}
+	}
+}
+
+// BenchmarkAppendRows reports what the pipeline spends on a row before the
+// store sees it.
+func BenchmarkAppendRows(b *testing.B) {
+	batches := shopBatches(b, rowGroup, 0)
+	rows := &millrace.EventRows{}
+	appendBatches(rows, batches)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		rows.Reset()
+		appendBatches(rows, batches)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rowGroup), "ns/row")
+	b.ReportMetric(float64(len(rows.Attrs.Data))/rowGroup, "attrs-B/row")
+}
+
+// BenchmarkWriteShop is BenchmarkWriteEvents with the rows of the load test.
+func BenchmarkWriteShop(b *testing.B) {
+	db := openTest(b)
+	sets := make([]*millrace.EventRows, 4)
+	for i := range sets {
+		sets[i] = shopRows(b, rowGroup, uint64(i))
+	}
+	b.ReportAllocs()
+	cpu := cpuTime()
+	b.ResetTimer()
+	for i := range b.N {
+		c := &millrace.Commit{Sink: millrace.SinkEvents, Positions: []millrace.Position{{Offset: int64(i)}}}
+		if err := db.WriteEvents(b.Context(), sets[i%len(sets)], c); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	rows := float64(b.N * rowGroup)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/rows, "ns/row")
+	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/1000/rows, "cpu-µs/row")
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	fi, err := os.Stat(db.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(fi.Size())/rows, "disk-B/row")
+}
