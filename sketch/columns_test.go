@@ -87,7 +87,7 @@ func (p *columnPair) check(t *testing.T, row int) {
 		t.Fatalf("row %d of kind %d: Hists encodes\n%x, Hist\n%x", row, p.hists.rows[row].kind, got, want)
 	}
 	if got, want := p.hlls.AppendTo([]byte{7}, row)[1:], p.hll[row].AppendTo(nil); !bytes.Equal(got, want) {
-		t.Fatalf("row %d of kind %d: HLLs encodes\n%x, HLL\n%x", row, p.hlls.rows[row].kind, got, want)
+		t.Fatalf("row %d, dense %v: HLLs encodes\n%x, HLL\n%x", row, p.hlls.rows[row].dense, got, want)
 	}
 	if p.hists.Empty(row) != p.hist[row].Empty() || p.hlls.Empty(row) != p.hll[row].Empty() {
 		t.Fatalf("row %d: Empty differs", row)

@@ -1,9 +1,6 @@
 package sketch
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 const (
 	// precision is p: 4,096 registers, standard error 1.04/√4096 = 1.625%.
@@ -28,18 +25,27 @@ const MaxSparse = 1024
 // and ready to use. It takes 48 bytes plus, while sparse, 4 to 8 per distinct
 // hash, then 4 KiB. It is not safe for use while another goroutine changes it.
 type HLL struct {
-	block        // sparse entries, see hll_sparse.go, or registers
-	n     uint16 // sparse entries
-	kind  uint8
+	block         // sparse entries, see hll_sparse.go, or registers
+	sorted uint16 // how many entries come sorted, before the log
+	dense  bool
 }
 
 // AddHash adds one hash. It allocates only while h is sparse and grows.
 func (h *HLL) AddHash(hash uint64) {
-	if h.kind == hllDense {
+	if h.dense {
 		raise(h.buf, hash)
 		return
 	}
-	h.addEntry(entryOf(hash))
+	n := len(h.buf) / entryBytes
+	if n == h.limit() {
+		if h.makeRoom(1); h.dense {
+			raise(h.buf, hash)
+			return
+		}
+		n = len(h.buf) / entryBytes
+	}
+	h.buf = h.buf[:(n+1)*entryBytes]
+	setEntry(h.buf, n, entryOf(hash))
 }
 
 // raise adds a hash to registers.
@@ -56,39 +62,35 @@ func raise(regs []byte, hash uint64) {
 func (h *HLL) Merge(o *HLL) {
 	switch {
 	case h == o || o.Empty():
-	case o.kind == hllDense:
+	case o.dense:
 		h.toDense()
 		maxRegisters(h.buf, o.buf)
-	case h.kind == hllDense:
-		maxEntries(h.buf, o.buf)
+	case h.dense:
+		raiseEntries(h.buf, o.buf)
 	default:
-		// Both may hold the same.
-		h.reserve(int(max(h.n, o.n)))
-		for buf := o.buf; len(buf) > 0; buf = buf[hllEntry:] {
-			if e := binary.LittleEndian.Uint32(buf); e != 0 {
-				h.addEntry(e)
-			}
-		}
+		h.mergeList(o)
 	}
 }
 
 // Empty reports whether no hash was added, at no cost.
-func (h *HLL) Empty() bool {
-	return h.kind != hllDense && h.n == 0
-}
+func (h *HLL) Empty() bool { return len(h.buf) == 0 }
 
 // Estimate returns the number of distinct hashes added, rounded: below
 // MaxSparse within a few units at worst, above it with a standard error of at
 // most 1.625%.
 func (h *HLL) Estimate() uint64 {
-	if h.kind != hllDense {
-		return estimateSparse(int(h.n))
+	if h.dense {
+		return estimateRegisters(h.buf)
 	}
-	var counts histogram
-	for _, r := range h.buf {
-		counts[r&63]++
+	if int(h.sorted)*entryBytes == len(h.buf) {
+		return estimateSparse(int(h.sorted))
 	}
-	return counts.estimate()
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	if n := len(s.distinct(h)) / entryBytes; n <= MaxSparse {
+		return estimateSparse(n)
+	}
+	return estimateRegisters(s.registersOf(h))
 }
 
 // Reset empties h and keeps its memory for what is added next. Assign HLL{} to

@@ -20,17 +20,30 @@ const (
 // the extended slice, which shares nothing with h. It allocates only if dst
 // lacks capacity.
 func (h *HLL) AppendTo(dst []byte) []byte {
-	if h.kind == hllDense {
+	switch n := len(h.buf) / entryBytes; {
+	case h.dense:
 		return appendRegisters(dst, h.buf)
+	case n == int(h.sorted):
+		return appendEntries(dst, h.buf)
+	case n <= fewEntries:
+		var few [fewEntries * entryBytes]byte
+		return appendEntries(dst, sortFew(few[:], h.buf))
 	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	if list := s.distinct(h); len(list) <= MaxSparse*entryBytes {
+		return appendEntries(dst, list)
+	}
+	return appendRegisters(dst, s.registersOf(h))
+}
+
+// appendEntries appends the encoding of sorted, distinct entries.
+func appendEntries(dst, list []byte) []byte {
 	dst = append(dst, sparseV1)
-	dst = binary.AppendUvarint(dst, uint64(h.n))
+	dst = binary.AppendUvarint(dst, uint64(len(list)/entryBytes))
 	next := uint32(0) // least index that may follow
-	for buf := h.buf; len(buf) > 0; buf = buf[hllEntry:] {
-		e := binary.LittleEndian.Uint32(buf)
-		if e == 0 {
-			continue
-		}
+	for ; len(list) > 0; list = list[entryBytes:] {
+		e := binary.LittleEndian.Uint32(list)
 		index := e >> rhoBits & indexMask
 		dst = appendGap(dst, index-next)
 		if index&lowMask == 0 {
@@ -105,12 +118,16 @@ func (h *HLL) mergeValid(b []byte) {
 		maxPacked(h.buf, b)
 		return
 	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	r, _ := readSparse(b)
-	h.reserve(int(max(uint64(h.n), r.left)))
-	for r.left > 0 {
+	o := HLL{sorted: uint16(r.left)}
+	o.buf = s.decoded[:r.left*entryBytes]
+	for i := range int(r.left) {
 		e, _ := r.next()
-		h.addEntry(e)
+		setEntry(o.buf, i, e)
 	}
+	h.Merge(&o)
 }
 
 // maxPacked raises regs to the registers of a valid dense encoding.

@@ -51,6 +51,14 @@ func minRegister(regs []byte) uint8 {
 // histogram counts registers by value.
 type histogram [64]uint32
 
+func estimateRegisters(regs []byte) uint64 {
+	var counts histogram
+	for _, r := range regs {
+		counts[r&63]++
+	}
+	return counts.estimate()
+}
+
 // estimate is the improved raw estimator of Ertl 2017 (algorithm 6), which
 // needs neither bias tables nor a switch to linear counting.
 func (c *histogram) estimate() uint64 {

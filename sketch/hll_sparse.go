@@ -10,13 +10,11 @@ import (
 // leading zeros behind it plus one. The count is 0 unless the last 13 bits of
 // the index are all zero, for otherwise these decide the register's value.
 //
-// The entries are sorted by index and little-endian. Few of them are a list;
-// more are a hash table by linear probing that keeps them sorted, for the home
-// slots ascend with the index (Amble, Knuth, "Ordered hash tables", The
-// Computer Journal 17(2), 1974): so a table is encoded and moved by walking
-// it, without a sort. It never wraps around: behind the last home slot there
-// are some to spare, and hashes that crowd past these, which chosen ones may,
-// are kept as a list however long that gets.
+// A sparse HLL is a list of little-endian entries: first some that are sorted
+// and distinct, then a log of others as they came. When the list is full the
+// log is sorted and merged. Unlike a hash table this takes no branch that
+// depends on a hash, reads memory in order, wastes little of it, and leaves
+// the entries as they are encoded.
 const (
 	occupied  = 1 << 31
 	rhoBits   = 6
@@ -26,17 +24,14 @@ const (
 	indexMask = 1<<sparsePrecision - 1
 	maxLowRho = 64 - sparsePrecision + 1
 
-	hllEntry  = 4 // bytes
-	shortList = 16
-	lastTable = 1280 // slots that hold MaxSparse entries
-)
-
-// How an HLL keeps what it knows.
-const (
-	hllList  = iota // up to shortList sorted entries without gaps
-	hllCrowd        // the same with no such limit, which is slow
-	hllTable        // hash table
-	hllDense        // registers, a byte each
+	entryBytes = 4
+	// maxEntries is the longest list, with room for a log of some length
+	// behind MaxSparse distinct entries.
+	maxEntries = 1280
+	// fewEntries are kept as they came, since the row of a list that short
+	// may see nothing further.
+	fewEntries = 16
+	batch      = 64 // hashes for which room is made at a time
 )
 
 func entryOf(hash uint64) uint32 {
@@ -58,230 +53,176 @@ func register(e uint32) (int, uint8) {
 }
 
 func entryAt(buf []byte, i int) uint32 {
-	return binary.LittleEndian.Uint32(buf[i*hllEntry:])
+	return binary.LittleEndian.Uint32(buf[i*entryBytes:])
 }
 
 func setEntry(buf []byte, i int, e uint32) {
-	binary.LittleEndian.PutUint32(buf[i*hllEntry:], e)
+	binary.LittleEndian.PutUint32(buf[i*entryBytes:], e)
 }
 
-// homesOf returns how many slots of a table are home slots.
-func homesOf(slots int) int { return slots - min(24, slots/6) }
+// limit returns how many entries the list of a sparse h has room for.
+func (h *HLL) limit() int { return min(cap(h.buf)/entryBytes, maxEntries) }
 
-// loadOf returns how many entries a table may hold.
-func loadOf(slots int) int {
-	if slots == lastTable {
-		return MaxSparse
+// addHashes adds hashes other than 0 to a sparse h, as long as it is sparse,
+// and returns the rest. There may be up to batch of them.
+func (h *HLL) addHashes(hashes []uint64) []uint64 {
+	n := len(h.buf) / entryBytes
+	if n+len(hashes) > h.limit() {
+		if h.makeRoom(len(hashes)); h.dense {
+			return hashes
+		}
+		n = len(h.buf) / entryBytes
 	}
-	return slots / 4 * 3
-}
-
-// nextTable returns the size of the table after one of so many slots: half as
-// many again, in two steps to the next power of two.
-func nextTable(slots int) int {
-	switch {
-	case slots < 2*shortList:
-		return 2 * shortList
-	case slots >= 1024:
-		return lastTable
-	case slots&(slots-1) == 0:
-		return slots + slots/2
+	buf := h.buf[:(n+len(hashes))*entryBytes]
+	for _, x := range hashes {
+		setEntry(buf, n, entryOf(x))
+		// A 0 is overwritten by the next.
+		n += int((x | -x) >> 63)
 	}
-	return slots / 3 * 4
+	h.buf = buf[:n*entryBytes]
+	return nil
 }
 
-// addEntry adds one sparse entry, whether h is sparse or dense.
-func (h *HLL) addEntry(e uint32) {
-	for {
-		switch h.kind {
-		case hllDense:
-			i, rho := register(e)
-			h.buf[i] = max(h.buf[i], rho)
-			return
-		case hllTable:
-			added, fits := insert(h.buf, e, int(h.n) < loadOf(len(h.buf)/hllEntry))
-			if added {
-				h.n++
+// addRepeated is addHashes for any number of hashes, many of which may be
+// repetitions: it leaves out those it still finds in a table of recent ones.
+func (h *HLL) addRepeated(hashes []uint64) []uint64 {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	clear(s.recent[:])
+	for len(hashes) > 0 {
+		part := hashes[:min(len(hashes), batch)]
+		n := len(h.buf) / entryBytes
+		if n+len(part) > h.limit() {
+			if h.makeRoom(len(part)); h.dense {
+				break
 			}
-			if fits {
-				return
+			n = len(h.buf) / entryBytes
+		}
+		buf := h.buf[:(n+len(part))*entryBytes]
+		for _, x := range part {
+			e := entryOf(x)
+			seen := &s.recent[e>>rhoBits%recentEntries]
+			setEntry(buf, n, e)
+			n += int((x|-x)>>63) & differ(*seen, e)
+			*seen = e
+		}
+		h.buf = buf[:n*entryBytes]
+		hashes = hashes[len(part):]
+	}
+	return hashes
+}
+
+// differ returns 1 if a and b differ, else 0, without a branch.
+func differ(a, b uint32) int { return int((uint64(a^b) + math.MaxUint32) >> 32) }
+
+// addEntries adds a list of entries to a sparse h, as long as it is sparse, and
+// returns the rest.
+func (h *HLL) addEntries(list []byte) []byte {
+	for len(list) > 0 {
+		k := min(len(list), batch*entryBytes)
+		if (len(h.buf)+k)/entryBytes > h.limit() {
+			if h.makeRoom(k / entryBytes); h.dense {
+				break
 			}
-		default:
-			if h.listEntry(e) {
-				return
-			}
 		}
-		h.grow(int(h.n) + 1)
+		h.buf = append(h.buf, list[:k]...)
+		list = list[k:]
 	}
+	return list
 }
 
-// insert adds e to a table and reports whether it is a new entry there. If it
-// would be but the table has no room for it, fits is false. room says whether
-// the table may hold one more.
-func insert(table []byte, e uint32, room bool) (added, fits bool) {
-	slots := len(table) / hllEntry
-	i := int(uint64(e>>rhoBits&indexMask) * uint64(homesOf(slots)) >> sparsePrecision)
-	old := uint32(0)
-	for ; i < slots; i++ {
-		// Entries of the same index differ in the lowest bits only.
-		if old = entryAt(table, i); old>>rhoBits >= e>>rhoBits || old == 0 {
-			break
-		}
+// makeRoom makes room for k more entries, at most batch, in a sparse h: by
+// dropping repetitions, by moving the list, or by making h dense.
+func (h *HLL) makeRoom(k int) {
+	n := len(h.buf) / entryBytes
+	if n <= fewEntries {
+		h.move(h.buf, max(n+k, 2*n, 8))
+		return
 	}
-	if i < slots && (old^e)>>rhoBits == 0 {
-		setEntry(table, i, max(old, e))
-		return false, true
-	}
-	if !room || i == slots {
-		return false, false
-	}
-	// Find the gap first, since there may be none.
-	gap := i
-	for entryAt(table, gap) != 0 {
-		if gap++; gap == slots {
-			return false, false
-		}
-	}
-	copy(table[(i+1)*hllEntry:(gap+1)*hllEntry], table[i*hllEntry:gap*hllEntry])
-	setEntry(table, i, e)
-	return true, true
-}
-
-// listEntry adds e to a list, or returns false if that is full.
-func (h *HLL) listEntry(e uint32) bool {
-	n := int(h.n)
-	i := 0
-	for step := n; n-i > shortList; {
-		// Only crowded indexes get here.
-		if step = (n - i) / 2; entryAt(h.buf, i+step)>>rhoBits >= e>>rhoBits {
-			n = i + step
-			continue
-		}
-		i += step + 1
-	}
-	for i < n && entryAt(h.buf, i)>>rhoBits < e>>rhoBits {
-		i++
-	}
-	n = int(h.n)
-	if i < n {
-		if old := entryAt(h.buf, i); (old^e)>>rhoBits == 0 {
-			setEntry(h.buf, i, max(old, e))
-			return true
-		}
-	}
-	if (n+1)*hllEntry > cap(h.buf) || n == shortList && h.kind == hllList || n == MaxSparse {
-		return false
-	}
-	h.buf = h.buf[:(n+1)*hllEntry]
-	copy(h.buf[(i+1)*hllEntry:], h.buf[i*hllEntry:n*hllEntry])
-	setEntry(h.buf, i, e)
-	h.n++
-	return true
-}
-
-// reserve makes room for need entries in all, as far as h may hold them.
-func (h *HLL) reserve(need int) {
-	need = min(need, MaxSparse)
-	room := MaxSparse
-	switch h.kind {
-	case hllList:
-		room = min(shortList, cap(h.buf)/hllEntry)
-	case hllTable:
-		room = loadOf(len(h.buf) / hllEntry)
-	}
-	if need > room {
-		h.grow(need)
-	}
-}
-
-// grow moves the entries to a larger list or table for need of them, or to
-// registers.
-func (h *HLL) grow(need int) {
-	if need > MaxSparse {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	list := s.distinct(h)
+	n = len(list) / entryBytes
+	if n > MaxSparse {
 		h.toDense()
 		return
 	}
-	old := *h
-	if need <= shortList && h.kind == hllList {
-		size := 8
-		if need > size {
-			size = shortList
-		}
-		h.block = old.take(size * hllEntry)
-		h.buf = h.buf[:copy(h.buf, old.buf)]
-		old.drop()
+	h.move(list, max(n+k, min(2*n, maxEntries)))
+	h.sorted = uint16(n)
+}
+
+// move makes list, which may be its own, that of h, with room for size entries.
+func (h *HLL) move(list []byte, size int) {
+	if size <= h.limit() {
+		h.buf = h.buf[:cap(h.buf)]
+		h.buf = h.buf[:copy(h.buf, list)]
 		return
 	}
-	slots := 0
-	if h.kind == hllTable {
-		slots = len(h.buf) / hllEntry
-	}
-	for slots < lastTable {
-		slots = nextTable(slots)
-		if loadOf(slots) >= need && h.toTable(&old, slots) {
-			return
-		}
-	}
-	h.toCrowd(&old)
+	old := h.block
+	h.block = old.take(size * entryBytes)
+	h.buf = h.buf[:copy(h.buf, list)]
+	old.drop()
 }
 
-// toTable moves the entries of old to a table, or returns false, with h as it
-// was, if they crowd past its end.
-func (h *HLL) toTable(old *HLL, slots int) bool {
-	to := old.take(slots * hllEntry)
-	clear(to.buf)
-	homes, pos := homesOf(slots), -1
-	for buf := old.buf; len(buf) > 0; buf = buf[hllEntry:] {
-		e := binary.LittleEndian.Uint32(buf)
-		if e == 0 {
-			continue
-		}
-		home := int(uint64(e>>rhoBits&indexMask) * uint64(homes) >> sparsePrecision)
-		if pos = max(pos+1, home); pos >= slots {
-			to.drop()
-			return false
-		}
-		setEntry(to.buf, pos, e)
+// mergeList adds the list of a sparse o to a sparse h.
+func (h *HLL) mergeList(o *HLL) {
+	if n := len(o.buf); n == int(o.sorted)*entryBytes && n >= batch*entryBytes && 2*n >= len(h.buf) {
+		h.mergeSorted(o.buf)
+		return
 	}
-	h.block, h.kind = to, hllTable
-	old.drop()
-	return true
+	if rest := h.addEntries(o.buf); len(rest) > 0 {
+		raiseEntries(h.buf, rest)
+	}
 }
 
-// toCrowd moves the entries of old to a list that holds as many as there may be.
-func (h *HLL) toCrowd(old *HLL) {
-	h.block = old.take(MaxSparse * hllEntry)
-	n := 0
-	for buf := old.buf; len(buf) > 0; buf = buf[hllEntry:] {
-		if e := binary.LittleEndian.Uint32(buf); e != 0 {
-			setEntry(h.buf, n, e)
-			n++
-		}
+// mergeSorted adds a long list of sorted entries to a sparse h, in one pass.
+func (h *HLL) mergeSorted(list []byte) {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	if int(h.sorted)*entryBytes < len(h.buf) {
+		own := s.distinct(h)
+		h.sorted = uint16(len(own) / entryBytes)
+		h.buf = h.buf[:copy(h.buf, own)]
 	}
-	h.buf, h.kind = h.buf[:n*hllEntry], hllCrowd
-	old.drop()
+	if len(h.buf)+len(list) > maxEntries*entryBytes {
+		// Too many for scratch, unless they are the same.
+		if rest := h.addEntries(list); len(rest) > 0 {
+			raiseEntries(h.buf, rest)
+		}
+		return
+	}
+	entries := s.sorted[:len(list)/entryBytes]
+	for i := range entries {
+		entries[i] = entryAt(list, i)
+	}
+	merged := s.merge(h.buf, entries)
+	n := len(merged) / entryBytes
+	if n > MaxSparse {
+		h.toDense()
+		raiseEntries(h.buf, list)
+		return
+	}
+	h.move(merged, n)
+	h.sorted = uint16(n)
 }
 
 // toDense makes h dense; this loses nothing that registers need.
 func (h *HLL) toDense() {
-	if h.kind == hllDense {
+	if h.dense {
 		return
 	}
 	old := h.block
-	h.block, h.kind, h.n = old.take(registers), hllDense, 0
+	h.block, h.dense, h.sorted = old.take(registers), true, 0
 	clear(h.buf)
-	maxEntries(h.buf, old.buf)
+	raiseEntries(h.buf, old.buf)
 	old.drop()
 }
 
-// maxEntries raises registers to those of sparse entries, among which empty
-// slots may be.
-func maxEntries(regs, entries []byte) {
-	for ; len(entries) > 0; entries = entries[hllEntry:] {
-		if e := binary.LittleEndian.Uint32(entries); e != 0 {
-			i, rho := register(e)
-			regs[i] = max(regs[i], rho)
-		}
+// raiseEntries adds sparse entries to registers.
+func raiseEntries(regs, entries []byte) {
+	for ; len(entries) > 0; entries = entries[entryBytes:] {
+		i, rho := register(binary.LittleEndian.Uint32(entries))
+		regs[i] = max(regs[i], rho)
 	}
 }
 

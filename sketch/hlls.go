@@ -20,11 +20,12 @@ type HLLs struct {
 
 // hllRow is one row. An empty row is all zero.
 type hllRow struct {
-	kind  uint8
+	dense bool
 	class uint8  // of the block plus 1; 0: no block
 	n     uint16 // sparse entries
-	// x is the list of entries while it fits, else the offset of the block.
-	x [3 * hllEntry]byte
+	// x is the entries while they fit, else the offset of the block and how
+	// many entries are sorted.
+	x [3 * entryBytes]byte
 }
 
 // Len returns the number of rows.
@@ -36,7 +37,7 @@ func (c *HLLs) Grow(n int) { c.rows = growRows(c.rows, n) }
 // Empty reports whether nothing was added to a row.
 func (c *HLLs) Empty(row int) bool {
 	r := &c.rows[row]
-	return r.kind != hllDense && r.n == 0
+	return r.n == 0 && !r.dense
 }
 
 // Reset removes all rows and keeps the memory.
@@ -56,26 +57,31 @@ func (c *HLLs) Bytes() int { return cap(c.rows)*rowBytes + c.mem.bytes() }
 func (c *HLLs) AddHash(row int, hash uint64) {
 	h := c.hll(row)
 	h.AddHash(hash)
-	c.put(row, &h)
+	c.rows[row].put(&h)
 }
 
 // AddRun adds all hashes but those that are 0 to a row: 0 stands for a value
 // that is absent. It is the hot path of a rollup: all events of one cell in a
 // chunk.
 func (c *HLLs) AddRun(row int, hashes []uint64) {
+	r := &c.rows[row]
 	h := c.hll(row)
-	for len(hashes) > 0 {
-		if h.kind == hllDense {
-			raiseAll(h.buf, hashes)
-			break
-		}
-		if x := hashes[0]; x != 0 {
-			h.addEntry(entryOf(x))
-		}
-		hashes = hashes[1:]
+	if !h.dense && len(hashes) > repeated {
+		hashes = h.addRepeated(hashes)
 	}
-	c.put(row, &h)
+	for len(hashes) > 0 && !h.dense {
+		n := min(len(hashes), batch)
+		rest := h.addHashes(hashes[:n])
+		hashes = hashes[n-len(rest):]
+	}
+	if len(hashes) > 0 {
+		raiseAll(h.buf, hashes)
+	}
+	r.put(&h)
 }
+
+// repeated is the length of runs from which on it pays to look for repetitions.
+const repeated = 512
 
 // raiseAll adds hashes other than 0 to registers.
 func raiseAll(regs []byte, hashes []uint64) {
@@ -93,13 +99,14 @@ func (c *HLLs) Merge(row int, from *HLLs, fromRow int) {
 		return
 	}
 	h, o := c.hll(row), from.hll(fromRow)
-	if h.Empty() && cap(o.buf) >= minBlock {
-		h.block, h.n, h.kind = h.take(len(o.buf)), o.n, o.kind
+	if h.Empty() && cap(h.buf) < len(o.buf) {
+		h.drop()
+		h.block, h.sorted, h.dense = h.take(len(o.buf)), o.sorted, o.dense
 		copy(h.buf, o.buf)
 	} else {
 		h.Merge(&o)
 	}
-	c.put(row, &h)
+	c.rows[row].put(&h)
 }
 
 // AppendTo appends the canonical encoding of a row (FORMAT.md), that of HLL, to
@@ -115,7 +122,7 @@ func (c *HLLs) MergeEncoded(row int, b []byte) error {
 	if err := h.MergeEncoded(b); err != nil {
 		return err
 	}
-	c.put(row, &h)
+	c.rows[row].put(&h)
 	return nil
 }
 
@@ -129,27 +136,27 @@ func (c *HLLs) Estimate(row int) uint64 {
 // puts it back.
 func (c *HLLs) hll(row int) HLL {
 	r := &c.rows[row]
-	h := HLL{block: block{in: &c.mem}, n: r.n, kind: r.kind}
+	h := HLL{block: block{in: &c.mem}, dense: r.dense}
 	if r.class == 0 {
-		h.buf = r.x[:int(r.n)*hllEntry]
+		h.buf = r.x[:int(r.n)*entryBytes]
 		return h
 	}
 	h.off = binary.LittleEndian.Uint32(r.x[:])
 	h.buf = c.mem.at(h.off, int(r.class)-1)
-	switch r.kind {
-	case hllDense, hllTable:
-	default:
-		h.buf = h.buf[:int(r.n)*hllEntry]
+	if !r.dense {
+		h.buf = h.buf[:int(r.n)*entryBytes]
+		h.sorted = binary.LittleEndian.Uint16(r.x[4:])
 	}
 	return h
 }
 
 // put makes h the content of a row.
-func (c *HLLs) put(row int, h *HLL) {
-	r := &c.rows[row]
-	r.n, r.kind = h.n, h.kind
+func (r *hllRow) put(h *HLL) {
+	r.dense = h.dense
+	r.n = uint16(len(h.buf) / entryBytes)
 	if cap(h.buf) >= minBlock {
 		r.class = uint8(classOf(cap(h.buf))) + 1
 		binary.LittleEndian.PutUint32(r.x[:], h.off)
+		binary.LittleEndian.PutUint16(r.x[4:], h.sorted)
 	}
 }
