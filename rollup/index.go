@@ -70,16 +70,6 @@ func (x *index) grow() {
 	}
 }
 
-// intern returns the value of a key, the next number if it is new.
-func (x *index) intern(key uint64) uint32 {
-	v, ok := x.find(key)
-	if !ok {
-		v = uint32(x.n)
-		x.put(key, v)
-	}
-	return v
-}
-
 // reset forgets all keys and keeps the memory.
 func (x *index) reset() {
 	if x.n > 0 {

@@ -1,6 +1,9 @@
 package rollup
 
-import "math/bits"
+import (
+	"hash/maphash"
+	"math/bits"
+)
 
 // How a row is found. The key of a row is a mixed-radix number of its codes,
 // the last dimension's being the lowest digit and the index of its minute the
@@ -8,9 +11,10 @@ import "math/bits"
 // key; the rows of other minutes, of which late events may bring thousands, are
 // found in a hash index. Both take one addition per dimension: what a minute
 // contributes, base, is where its slab begins, or a number beyond any slab.
-// Tables with so many possible keys that a minute's do not fit into maxSpan
-// have interned keys instead: the codes of the first two dimensions yield a
-// number, that and the third code another.
+// Tables with so many possible keys that a minute's do not fit into maxSpan are
+// wide: their factors are random, so that the sum is a hash of the codes
+// (multilinear hashing, Carter and Wegman 1979), and the codes of the row that is
+// found by it are compared.
 
 // source is what a table is fed with: events, or rows of another table.
 type source struct {
@@ -60,7 +64,7 @@ func (t *table) begin(src *source, dicts []*dict) {
 		if s := t.slabs[id]; s != 0 {
 			t.bases[i] = uint64(s-1) * t.span
 		} else {
-			t.bases[i] = hashed | uint64(id)*t.span
+			t.bases[i] = t.base(id)
 		}
 	}
 }
@@ -119,36 +123,40 @@ func (t *table) rekey(dicts []*dict) {
 			span = maxSpan + 1
 		}
 	}
-	wide := span > maxSpan
-	if wide && t.span == 0 && t.len() > 0 {
-		return // interned keys do not change
+	if span > maxSpan {
+		if t.span == 0 && t.len() > 0 {
+			return // it is wide already
+		}
+		span = 0
+		for j := range t.factors {
+			t.factors[j] = wideFactors[t.dims[j]]
+		}
 	}
-	if t.span = span; wide {
-		t.span = 0
-		t.pairs = sizedColumns(t.pairs, len(t.dims)-1)
-	}
+	t.span = span
 	t.dense = t.dense[:0]
 	clear(t.slabs)
 	t.rows.reset()
 	for r, m := range t.minutes {
-		key := hashed | uint64(m)*t.span
-		if wide {
-			key |= t.interned(m, func(j int) uint32 { return t.codes[j][r] })
-		} else {
-			key += t.digits(r)
-		}
-		t.rows.put(key, uint32(r))
+		t.rows.put(t.base(m)+t.digits(r)|hashed, uint32(r))
 	}
 }
 
-// interned returns the key of a minute and codes.
-func (t *table) interned(minute uint32, code func(j int) uint32) uint64 {
-	key := code(0)
-	for j := range t.pairs {
-		key = t.pairs[j].intern(uint64(key)<<32 | uint64(code(j+1)))
+// base returns what a minute adds to keys in the hash index.
+func (t *table) base(minute uint32) uint64 {
+	if t.span == 0 {
+		return uint64(minute) * wideFactors[MaxDimensions]
 	}
-	return uint64(minute)<<32 | uint64(key)
+	return hashed | uint64(minute)*t.span
 }
+
+// wideFactors are random odd numbers for each dimension and the minute.
+var wideFactors = func() (f [MaxDimensions + 1]uint64) {
+	seed := maphash.MakeSeed()
+	for i := range f {
+		f[i] = maphash.Comparable(seed, i) | 1
+	}
+	return f
+}()
 
 // locate writes the rows of src[from:from+len(rows)] to rows. Rows that are new
 // are made. The loops for few dimensions are most of what an engine without
@@ -156,16 +164,14 @@ func (t *table) interned(minute uint32, code func(j int) uint32) uint64 {
 func (t *table) locate(src *source, from int, rows []uint32) {
 	n := len(rows)
 	minutes, bases, dense := src.minutes[from:from+n], t.bases, t.dense
-	if t.span == 0 {
-		t.locateWide(src, from, rows)
-		return
-	}
-	switch len(t.dims) {
-	case 0:
+	switch k := len(t.dims); {
+	case t.span == 0 || k > 3:
+		t.locateMany(src, from, rows)
+	case k == 0:
 		for i := range rows {
 			rows[i] = t.find(src, from+i, bases[minutes[i]], dense)
 		}
-	case 1:
+	case k == 1:
 		a := src.codes[t.dims[0]][from : from+n]
 		for i := range rows {
 			key := bases[minutes[i]] + uint64(a[i])
@@ -177,7 +183,7 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 			}
 			rows[i] = t.miss(src, from+i, key)
 		}
-	case 2:
+	case k == 2:
 		a, b := src.codes[t.dims[0]][from:from+n], src.codes[t.dims[1]][from:from+n]
 		fa := t.factors[0]
 		for i := range rows {
@@ -190,7 +196,7 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 			}
 			rows[i] = t.miss(src, from+i, key)
 		}
-	case 3:
+	default:
 		a, b, c := src.codes[t.dims[0]][from:from+n], src.codes[t.dims[1]][from:from+n], src.codes[t.dims[2]][from:from+n]
 		fa, fb := t.factors[0], t.factors[1]
 		for i := range rows {
@@ -203,8 +209,6 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 			}
 			rows[i] = t.miss(src, from+i, key)
 		}
-	default:
-		t.locateMany(src, from, rows)
 	}
 }
 
@@ -221,18 +225,54 @@ func (t *table) locateMany(src *source, from int, rows []uint32) {
 			keys[i] += uint64(c) * f
 		}
 	}
+	if t.span == 0 {
+		t.locateWide(src, from, keys[:len(rows)], rows)
+		return
+	}
 	for i := range rows {
 		rows[i] = t.find(src, from+i, keys[i], t.dense)
 	}
 }
 
-// locateWide is locate for interned keys.
-func (t *table) locateWide(src *source, from int, rows []uint32) {
+// locateWide is locate for keys that are hashes.
+func (t *table) locateWide(src *source, from int, keys []uint64, rows []uint32) {
 	for i := range rows {
-		at := from + i
-		key := t.interned(src.ids[src.minutes[at]], func(j int) uint32 { return src.codes[t.dims[j]][at] })
-		rows[i] = t.miss(src, at, hashed|key)
+		rows[i] = t.findWide(src, from+i, keys[i]|hashed)
 	}
+}
+
+// findWide returns the row of a hash and the codes of row i of src, and makes it
+// if there is none.
+func (t *table) findWide(src *source, i int, key uint64) uint32 {
+	x := &t.rows
+	if len(x.slots) > 0 {
+		mask := uint64(len(x.slots) - 1)
+		for at := key * x.mul >> x.shift; ; at++ {
+			s := &x.slots[at&mask]
+			if s.key == key && s.next != 0 && t.equal(s.next-1, src, i) {
+				return s.next - 1
+			}
+			if s.next == 0 {
+				break
+			}
+		}
+	}
+	r := t.grow(src, i)
+	x.put(key, r)
+	return r
+}
+
+// equal reports whether a row has the minute and the codes of row i of src.
+func (t *table) equal(r uint32, src *source, i int) bool {
+	if t.minutes[r] != src.ids[src.minutes[i]] {
+		return false
+	}
+	for j, d := range t.dims {
+		if t.codes[j][r] != src.codes[d][i] {
+			return false
+		}
+	}
+	return true
 }
 
 // find returns the row of a key, which is that of row i of src.

@@ -63,10 +63,6 @@ func (t *table) bytes() int {
 	for i := range hlls {
 		n += hlls[i].Bytes()
 	}
-	pairs := t.pairs[:cap(t.pairs)]
-	for i := range pairs {
-		n += pairs[i].bytes()
-	}
 	return n
 }
 
@@ -77,8 +73,7 @@ func (t *table) trim(limit int) {
 	}
 	radix, factors, span := t.radix, t.factors, t.span
 	*t = table{layout: t.layout, dims: t.dims, stride: t.stride, radix: radix, factors: factors, span: span,
-		codes: make([][]uint32, len(t.codes)), mass: t.mass, floats: make([]column, len(t.floats)),
-		pairs: make([]index, len(t.pairs))}
+		codes: make([][]uint32, len(t.codes)), mass: t.mass, floats: make([]column, len(t.floats))}
 	t.hists, t.hlls = sizedColumns(t.hists, len(t.layout.hists)), sizedColumns(t.hlls, len(t.layout.hlls))
 }
 

@@ -184,3 +184,13 @@ func (c *prevColumn) blobs() [][]byte {
 	}
 	return out
 }
+
+// intern returns the value of a key, the next number if it is new.
+func (x *index) intern(key uint64) uint32 {
+	v, ok := x.find(key)
+	if !ok {
+		v = uint32(x.n)
+		x.put(key, v)
+	}
+	return v
+}

@@ -26,12 +26,11 @@ type table struct {
 
 	radix   []uint64 // per dimension of dims: codes below it have keys
 	factors []uint64 // per dimension of dims: what its code counts in a key
-	span    uint64   // keys of one minute; 0 if they are interned
+	span    uint64   // keys of one minute; 0 if the table is wide
 	dense   []uint32 // row + 1 by key less base, of the minutes that have a slab
 	slabs   []uint32 // per minute: number of its slab in dense + 1
 	bases   []uint64 // per minute of the source at hand: the key of codes 0
 	rows    index    // key to row, of the other minutes
-	pairs   []index  // for interned keys: pairs[i] joins dims[:i+1] with dims[i+1]
 }
 
 // column is a minimum or maximum per row.
@@ -116,7 +115,4 @@ func (t *table) reset() {
 	}
 	t.dense, t.slabs = t.dense[:0], t.slabs[:0]
 	t.rows.reset()
-	for i := range t.pairs {
-		t.pairs[i].reset()
-	}
 }

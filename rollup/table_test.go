@@ -9,7 +9,7 @@ import (
 
 // TestLocateEqualsMap feeds tables of few and many possible keys with rows of
 // many minutes while the dictionaries grow, so that keys are dense, hashed,
-// interned, and change from one to another.
+// hashes, and change from one to another.
 func TestLocateEqualsMap(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -21,7 +21,7 @@ func TestLocateEqualsMap(t *testing.T) {
 		{"three", []int{9, 7, 5}},
 		{"four", []int{9, 7, 5, 4}},
 		{"hashed", []int{5000, 3000}},
-		{"interned", []int{300_000, 200_000, 3}},
+		{"wide", []int{300_000, 200_000, 3}},
 		{"grows", []int{1 << 18, 1 << 17}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
