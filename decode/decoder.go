@@ -36,7 +36,6 @@ type Decoder struct {
 func (d *Decoder) Decode(b *millrace.Batch) {
 	payload, at := b.Record.Payload, 0
 	payload = payload[:len(payload):len(payload)] // frames may be read beyond their end, see words.go
-	d.begin()
 	f, err := lookupFormat(b.Record.Format)
 	for i, n := range b.Record.Frames {
 		end := at + int(n)
@@ -61,19 +60,8 @@ func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
 		b.Reject(ordinal, ReasonUnknownFormat, millrace.ErrorMessage(err), frame)
 		return
 	}
-	d.begin()
 	d.frame(b, f, ordinal, frame[:len(frame):len(frame)])
 	d.b = nil
-}
-
-// begin is called before each record.
-func (d *Decoder) begin() {
-	d.keys.begin()
-	for _, c := range []*keyCache{d.inner, d.pairs} {
-		if c != nil {
-			c.begin()
-		}
-	}
 }
 
 // Reasons of rejects. Those for a format are "not_" and its name.

@@ -90,9 +90,6 @@ func Frame(name string, body []byte, lim Limits, res *Framing) error {
 	if res.keys == nil && f.json != jsonNever {
 		res.keys = new(keyCache)
 	}
-	if res.keys != nil {
-		res.keys.begin()
-	}
 	body = body[:len(body):len(body)] // lines may be read beyond their end, see words.go
 	s := framer{res: res, f: f, lim: lim, body: body, checkUTF8: !utf8.Valid(body)}
 	s.run()

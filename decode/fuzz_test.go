@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -34,9 +35,9 @@ func FuzzDecodeFrame(f *testing.F) {
 		f.Add([]byte(line), uint8(i))
 		f.Add([]byte(line), uint8(0))
 	}
-	for _, line := range samples {
-		f.Add([]byte(line), uint8(0))
-	}
+	eachShape(func(format, _, line string) {
+		f.Add([]byte(line), uint8(slices.Index(Formats(), format)))
+	})
 	f.Fuzz(func(t *testing.T, frame []byte, n uint8) {
 		if !utf8.Valid(frame) {
 			return // refused at the door

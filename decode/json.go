@@ -59,10 +59,8 @@ type jsonEvent struct {
 	val  [slotCount]millrace.Value
 	todo uint32 // access slots whose name or value may not be the canonical one
 	gone [slotCount]int
-	// number counts objects and marks the keys seen in this one. repeats tells
-	// that a key may have come twice: else the attributes are distinct, which
-	// spares finish the check.
-	number  uint32
+	// repeats tells that a key may have come twice: else the attributes are
+	// distinct, which spares finish the check.
 	repeats bool
 }
 
@@ -71,16 +69,6 @@ func (js *jsonEvent) begin(line []byte, pairs bool) {
 	js.line, js.pairs = line, pairs
 	js.rank = [slotCount]uint8{}
 	js.todo, js.repeats = 0, false
-	js.number++
-}
-
-// see notes an attribute by its key. When number has gone round a key may seem
-// to come twice, which costs the check that it does not.
-func (js *jsonEvent) see(k *cachedKey) {
-	if k.seen == js.number {
-		js.repeats = true
-	}
-	k.seen = js.number
 }
 
 // note notes that an attribute fills an access slot.
@@ -495,8 +483,10 @@ func (d *Decoder) nestedKey(b []byte, i int, parent *cachedKey, link *uint8, nam
 	if d.inner == nil {
 		d.inner = new(keyCache)
 	}
+	d.inner.number = d.keys.number
 	// The key in the text may be that of another object.
 	if k, next = d.inner.expect(b, i, *link); next >= 0 && k.within(name) && parent.n > 0 {
+		d.inner.see(k)
 		return k, k.field, skipSpace(b, next)
 	}
 	k = &d.inner.entries[0]

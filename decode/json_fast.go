@@ -21,6 +21,7 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
 		return skipSpace(b, i+1) == len(b)
 	}
+	d.keys.number++
 	// What is readable beyond b is read, see overread, but not taken.
 	wide := b[:cap(b)]
 	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
@@ -42,13 +43,13 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 				} else {
 					end += bits.TrailingZeros64(lo) >> 3
 				}
-				if end < len(b) && b[end] == '"' && d.fileText(e, k, i, span(p, v, end)) {
+				if end < len(b) && b[end] == '"' && d.fileText(e, &d.keys, k, i, span(p, v, end)) {
 					end++
 				} else {
 					end = -1
 				}
 			} else if isDigit(c) {
-				end = d.plainNumber(e, k, wide, v)
+				end = d.plainNumber(e, &d.keys, k, wide, v)
 			}
 		}
 		if end < 0 {
@@ -75,10 +76,12 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 
 // fileText files the member of key k, which begins at at, whose value is the string
 // s, unless what it is for is not plain.
-func (d *Decoder) fileText(e *millrace.Event, k *cachedKey, at int, s string) bool {
+func (d *Decoder) fileText(e *millrace.Event, c *keyCache, k *cachedKey, at int, s string) bool {
+	if c.see(k) {
+		d.js.repeats = true
+	}
 	switch k.class {
 	case classAttr:
-		d.js.see(k)
 	case classColumn:
 		return d.textColumn(e, k.field, at, s)
 	case classAccess:
@@ -141,38 +144,49 @@ func (d *Decoder) textColumn(e *millrace.Event, f field, at int, s string) bool 
 
 // plainNumber files the member of key k whose value is the number at i, and
 // returns the index behind it; negative if the number or what it is for is not
-// plain. Up to 17 bytes from i on must be readable.
-func (d *Decoder) plainNumber(e *millrace.Event, k *cachedKey, b []byte, i int) (end int) {
-	if k.class == classAttr {
-		d.js.see(k)
-	} else if k.class != classAccess || d.js.rank[k.slot] > 0 {
+// plain. Up to 25 bytes from i on must be readable.
+func (d *Decoder) plainNumber(e *millrace.Event, c *keyCache, k *cachedKey, b []byte, i int) (end int) {
+	if k.class != classAttr && (k.class != classAccess || d.js.rank[k.slot] > 0) {
 		return -1
 	}
 	p := unsafe.Pointer(unsafe.SliceData(b))
-	whole, n := digits8(load(p, i))
+	digits, n := digits8(load(p, i))
+	if n == 8 {
+		more, m := digits8(load(p, i+8))
+		digits = digits*tens[m&7] + more
+		if n += m; n == 16 {
+			return -1
+		}
+	}
 	end = i + n
-	if n == 8 || n > 1 && b[i] == '0' || b[end]|0x20 == 'e' {
+	if n > 1 && b[i] == '0' || b[end]|0x20 == 'e' {
 		return -1
 	}
 	if b[end] != '.' {
-		if k.class == classAccess {
-			d.js.note(k.field, len(e.Attrs), k.slot > slotMethod && (k.slot != slotStatus || whole <= 999))
-		}
-		e.Extend().SetInt(k.name, int64(whole))
+		d.seeNumber(e, c, k, k.slot > slotMethod && (k.slot != slotStatus || digits <= 999))
+		e.Extend().SetInt(k.name, int64(digits))
 		return end
 	}
-	part, n := digits8(load(p, end+1))
-	end += 1 + n
-	if n == 0 || n == 8 || b[end]|0x20 == 'e' {
+	part, m := digits8(load(p, end+1))
+	end += 1 + m
+	if m == 0 || m == 8 || n+m > 15 || b[end]|0x20 == 'e' {
 		return -1
 	}
-	if k.class == classAccess {
-		d.js.note(k.field, len(e.Attrs), k.slot > slotStatus)
-	}
-	// At most 14 digits: exact, see decimal.
-	f := float64(whole*tens[n]+part) / pow10[n]
+	d.seeNumber(e, c, k, k.slot > slotStatus)
+	// At most 15 digits: exact, see decimal.
+	f := float64(digits*tens[m]+part) / pow10[m]
 	e.Extend().SetNumber(k.name, f, span(p, i, end))
 	return end
+}
+
+// seeNumber notes the key of a number that is filed next.
+func (d *Decoder) seeNumber(e *millrace.Event, c *keyCache, k *cachedKey, canonical bool) {
+	if c.see(k) {
+		d.js.repeats = true
+	}
+	if k.class == classAccess {
+		d.js.note(k.field, len(e.Attrs), canonical)
+	}
 }
 
 // tens are the powers of ten for a fraction of up to seven digits.
@@ -226,8 +240,8 @@ func (d *Decoder) anyMember(e *millrace.Event, b []byte, i int, prev *cachedKey)
 	f := k.field
 	if k.n == 0 {
 		f = fieldOf(key)
-	} else if k.class == classAttr {
-		d.js.see(k)
+	} else if again := d.keys.see(k); k.class == classAttr {
+		d.js.repeats = d.js.repeats || again
 		e.Extend().Set(key, val)
 		return k, end
 	}

@@ -22,7 +22,7 @@ type cachedKey struct {
 	n            uint8  // length of text; 0 if the entry is free
 	next, child  uint8  // entries of the keys that followed it, and began its object, last time
 	field
-	seen uint32 // the number of the last object that has the key, see jsonEvent
+	seen uint32 // the number of the last object that has the key
 	text [maxCachedKey]byte
 }
 
@@ -60,24 +60,20 @@ func fieldOf(key string) field {
 }
 
 // keyCache holds keys by a hash, two of them where two have the same; a third
-// replaces one. That bounds its memory and its work whatever the lines contain.
-// Entry 0 stands for the beginning of an object. The zero cache is ready.
+// replaces one that has not been used for a while. That bounds its memory and
+// its work whatever the lines contain, and keeps lines with new keys each from
+// costing a copy per key. Entry 0 stands for the beginning of an object. The zero
+// cache is ready.
 //
 // No key is at two entries: the first of two stays what it is, and both are
 // asked before the second is replaced.
 type keyCache struct {
 	entries [256]cachedKey
-	// replaced counts what was remembered since the last call of begin: names are
-	// copied, and lines with a new key each must not make that a copy per event.
-	replaced int
+	number  uint32 // of the object that is being read
 }
 
-// maxReplaced is how many keys are remembered anew per record. Names of fields
-// beyond are not remembered, and read like any other text.
-const maxReplaced = 256
-
-// begin allows for new keys again, at the start of a record.
-func (c *keyCache) begin() { c.replaced = 0 }
+// keepFor is for how many objects a key is kept though none has it.
+const keepFor = 4096
 
 // differs is not zero if the text at p does not start with the first 16 bytes of
 // the key at i, of which maxCachedKey bytes from i on can be read. It is small
@@ -114,10 +110,18 @@ func (k *cachedKey) within(name string) bool {
 	return len(k.name) == n+1+int(k.n)-len(`"":`) && k.name[:n] == name
 }
 
+// see notes that the object has a key and reports whether it had it before. When
+// number has gone round a key may seem to come twice.
+func (c *keyCache) see(k *cachedKey) (again bool) {
+	again = k.seen == c.number
+	k.seen = c.number
+	return again
+}
+
 // learn remembers a key and notes its entry at link, the next or child of an
 // entry, where it is expected. text is the key as written and has no escapes,
-// name what it means. It returns entry 0 if the key is too long, or after too
-// many others.
+// name what it means. It returns entry 0 if the key is too long, or if there is
+// no entry for it now.
 func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 	if len(text) > maxCachedKey {
 		return &c.entries[0]
@@ -130,11 +134,11 @@ func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 		k = &c.entries[at]
 	}
 	if !k.is(text, name) {
-		if c.replaced >= maxReplaced {
+		if k.n > 0 && c.number-k.seen < keepFor {
 			return &c.entries[0]
 		}
-		c.replaced++
 		k.fill(text, name)
+		k.seen = c.number - 1
 	}
 	*link = at
 	return k
@@ -144,10 +148,9 @@ func (k *cachedKey) is(text, name []byte) bool {
 	return string(k.text[:k.n]) == string(text) && k.name == string(name)
 }
 
-// fill makes k the entry of another key. It counts as seen in the same object
-// as the key before: what is seen twice is looked at again, not refused.
+// fill makes k the entry of another key.
 func (k *cachedKey) fill(text, name []byte) {
-	*k = cachedKey{n: uint8(len(text)), name: string(name), seen: k.seen}
+	*k = cachedKey{n: uint8(len(text)), name: string(name)}
 	copy(k.text[:], text)
 	for w := range k.words {
 		k.words[w] = binary.LittleEndian.Uint64(k.text[8*w:])
@@ -168,6 +171,7 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 	if len(b) < 2 || b[0] != '{' || b[1] != '"' {
 		return checkJSON(b)
 	}
+	c.number++
 	wide := b[:cap(b)] // see overread
 	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
 	i := 1
@@ -225,6 +229,7 @@ func (c *keyCache) checkMember(b []byte, i int, prev *cachedKey) (k *cachedKey, 
 	if next < len(b) && b[next] <= ' ' {
 		next = skipSpace(b, next)
 	}
+	c.see(k)
 	return k, skipValue(b, next, 1)
 }
 

@@ -1,6 +1,8 @@
 package decode_test
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +78,62 @@ func BenchmarkLine(b *testing.B) {
 	for i, name := range []string{"frame", "decode", "rows", "fold"} {
 		b.ReportMetric(float64(spent[i].Nanoseconds())/float64(n), name+"-ns/line")
 	}
+}
+
+// BenchmarkFormats decodes the generator's lines, no two of them the same, in the
+// formats of the issue's rates: what branch predictors learn from one line
+// repeated does not help here.
+func BenchmarkFormats(b *testing.B) {
+	const lines = 2500
+	at := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
+	g := gen.New(1, gen.Options{})
+	for _, c := range []struct {
+		format string
+		line   func(dst []byte, t time.Time) []byte
+	}{
+		{"json", g.AppendJSON},
+		{"logfmt", func(dst []byte, t time.Time) []byte { return appendLogfmt(dst, g.AppendJSON(nil, t)) }},
+		{"nginx", g.AppendAccess},
+		{"apache", func(dst []byte, t time.Time) []byte { // as far as the user agent
+			line := g.AppendAccess(nil, t)
+			return append(append(dst, line[:bytes.LastIndex(line, []byte(`" rt=`))+1]...), '\n')
+		}},
+	} {
+		b.Run(c.format, func(b *testing.B) {
+			rec := millrace.Record{Arrived: at.UnixNano(), Project: "default", Source: "bench", Format: c.format}
+			for i := range lines {
+				n := len(rec.Payload)
+				rec.Payload = c.line(rec.Payload, at.Add(time.Duration(i)*time.Millisecond))
+				rec.Frames = append(rec.Frames, uint32(len(rec.Payload)-n))
+			}
+			var dec decode.Decoder
+			var batch millrace.Batch
+			b.SetBytes(int64(len(rec.Payload) / lines))
+			b.ReportAllocs()
+			for i := 0; i < b.N; i += lines {
+				batch.Reset(&rec)
+				dec.Decode(&batch)
+				if len(batch.Events) != lines {
+					b.Fatal(len(batch.Events), batch.Rejects)
+				}
+			}
+		})
+	}
+}
+
+// appendLogfmt writes a flat object of strings and numbers as logfmt.
+func appendLogfmt(dst, object []byte) []byte {
+	for i, pair := range strings.Split(strings.Trim(string(object), "{}\n"), `,"`) {
+		key, value, _ := strings.Cut(strings.TrimPrefix(pair, `"`), `":`)
+		if !strings.ContainsAny(value, " =") {
+			value = strings.Trim(value, `"`)
+		}
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = append(append(append(dst, key...), '='), value...)
+	}
+	return append(dst, '\n')
 }
 
 func defaults(tb testing.TB) []*rollup.Rollup {

@@ -50,6 +50,7 @@ func (d *Decoder) logfmtFields(e *millrace.Event, line []byte, strict bool) (n p
 		d.pairs = new(keyCache)
 	}
 	d.js.begin(line, true)
+	d.pairs.number++
 	// What is readable beyond the line is read, see overread, but not taken.
 	wide := line[:cap(line)]
 	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
@@ -90,7 +91,7 @@ func (d *Decoder) plainPair(e *millrace.Event, k *cachedKey, line, wide []byte, 
 	v := i + int(k.n)
 	if wide[v] == '"' {
 		v++
-		if end = plainEnd(wide, v); end >= len(line) || line[end] != '"' || !d.fileText(e, k, i, span(p, v, end)) {
+		if end = plainEnd(wide, v); end >= len(line) || line[end] != '"' || !d.fileText(e, d.pairs, k, i, span(p, v, end)) {
 			return -1, false
 		}
 		return end + 1, false
@@ -108,14 +109,14 @@ func (d *Decoder) plainPair(e *millrace.Event, k *cachedKey, line, wide []byte, 
 	case k.class == classColumn: // the text counts, of a number too
 	case isDigit(c):
 		if n := plainNumberEnd(p, v); n == end {
-			return d.plainNumber(e, k, wide, v), false
+			return d.plainNumber(e, d.pairs, k, wide, v), false
 		} else if n < 0 {
 			return -1, false
 		}
 	case c == '-', c == 't' && end == v+4, c == 'f' && end == v+5: // perhaps a number, true or false
 		return -1, false
 	}
-	if !d.fileText(e, k, i, span(p, v, end)) {
+	if !d.fileText(e, d.pairs, k, i, span(p, v, end)) {
 		return -1, false
 	}
 	return end, line[end-1] == ','
@@ -139,8 +140,8 @@ func (d *Decoder) anyPair(e *millrace.Event, line []byte, i int, prev *cachedKey
 		return k, next, !p.pair
 	}
 	v, tag, raw := d.pairValue(&p)
-	if k.n > 0 && k.class == classAttr {
-		d.js.see(k)
+	if again := k.n > 0 && d.pairs.see(k); k.n > 0 && k.class == classAttr {
+		d.js.repeats = d.js.repeats || again
 		e.Extend().Set(k.name, v)
 		return k, next, ok
 	}
