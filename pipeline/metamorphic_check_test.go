@@ -257,9 +257,11 @@ func mergeRows(cells *millrace.CellBatch, rows []int) (*millrace.CellBatch, erro
 		for _, row := range rows {
 			switch s.Kind {
 			case millrace.StateSum:
-				if one.Ints[0] += s.Ints[row]; one.Ints[0] < 0 && s.Ints[row] > 1<<61 {
-					one.Ints[0] = math.MaxInt64
+				sum := one.Ints[0] + s.Ints[row]
+				if one.Ints[0] > 0 && s.Ints[row] > 0 && sum < 0 {
+					sum = math.MaxInt64
 				}
+				one.Ints[0] = sum
 			case millrace.StateMin:
 				if v := s.Floats[row]; !math.IsNaN(v) {
 					one.Floats[0] = least(one.Floats[0], v)

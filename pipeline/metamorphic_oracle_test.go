@@ -30,7 +30,7 @@ type oracle struct {
 	bySet     map[string][]*naiveCell
 	dims      map[string]*naiveDim // by ROLLUP.DIMENSION
 	accounts  map[millrace.Outcome]millrace.LedgerEntry
-	newest    int64              // latest arrival
+	newest    int64              // latest arrival in this session
 	reported  map[string]int64   // folded weight of the sink's accounts, by reason
 	realCells map[string]int     // per set and session: cells emitted that are not all "(other)"
 	hours     map[int64]struct{} // of arrival, in this session
@@ -88,7 +88,12 @@ func (o *oracle) bad(format string, args ...any) {
 // begin starts a session with the definitions of v; what was not committed is
 // forgotten.
 func (o *oracle) begin(v *version) {
-	o.version, o.pending = v, nil
+	o.version, o.pending, o.newest = v, nil, 0
+	for _, d := range o.dims {
+		for value := range d.seen {
+			d.seen[value] = restored
+		}
+	}
 	clear(o.realCells)
 	clear(o.hours)
 }
@@ -253,6 +258,9 @@ func cut(s string) string {
 	return s[:n]
 }
 
+// restored is when a value was seen that a session begins with: nobody knows.
+const restored = math.MinInt64
+
 // retire forgets the values that the sink says were not seen for too long.
 func (o *oracle) retire(c *millrace.Commit) {
 	for _, a := range c.Retired {
@@ -265,7 +273,7 @@ func (o *oracle) retire(c *millrace.Commit) {
 		if !ok {
 			o.bad("retired %v, which was not admitted", a)
 		}
-		if age := o.newest - at; age < int64(o.opts.ValueAge) {
+		if age := o.newest - at; at != restored && age < int64(o.opts.ValueAge) {
 			o.bad("retired %v, seen %d ns ago", a, age)
 		}
 		delete(d.seen, a.Value)

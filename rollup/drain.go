@@ -47,6 +47,9 @@ func (c *cube) batch(w *worker, t *table, set int, hour int64) *millrace.CellBat
 		if keep = l.choose(t, w.order[:0]); len(keep) < t.len() {
 			w.order = keep
 			other = c.overflow(w, t, keep, l)
+			if keep == nil {
+				keep = []uint32{} // nil is all
+			}
 		} else {
 			w.order, keep = keep, nil
 		}
