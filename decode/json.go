@@ -452,7 +452,7 @@ func (d *Decoder) nested(e *millrace.Event, parent *cachedKey, name string, raw 
 		if next < 0 {
 			return
 		}
-		end := -1
+		var end int
 		if f.slot == slotNone {
 			end = skipValue(raw, next, 1)
 		} else {

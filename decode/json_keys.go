@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unsafe"
 )
 
@@ -185,7 +186,15 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 				v++
 			}
 			if c := wide[v]; c == '"' {
-				if end = plainEnd(wide, v+1) + 1; end <= len(b) && wide[end-1] != '"' {
+				v++
+				if lo, hi := special(load(p, v)), special(load(p, v+8)); lo|hi == 0 {
+					end = plainEnd(wide, v+16)
+				} else if end = v; lo == 0 {
+					end += 8 + bits.TrailingZeros64(hi)>>3
+				} else {
+					end += bits.TrailingZeros64(lo) >> 3
+				}
+				if end++; end <= len(b) && b[end-1] != '"' {
 					end = -1
 				}
 			} else if isDigit(c) {

@@ -178,9 +178,9 @@ func scanString(b []byte, i int) (end int, escaped bool) {
 	p := unsafe.Pointer(unsafe.SliceData(wide))
 	for {
 		// Here most strings are short: names, and what nested objects hold.
-		if m := uint64(0); i+8 > len(wide) {
+		if i+8 > len(wide) {
 			i = plainEnd(wide, i)
-		} else if m = special(load(p, i)); m != 0 {
+		} else if m := special(load(p, i)); m != 0 {
 			i += bits.TrailingZeros64(m) >> 3
 		} else {
 			i = plainEnd(wide, i+8)
