@@ -12,8 +12,8 @@ import (
 // condition is SQL text over a day table, with its parameters, in order.
 type condition struct {
 	layout *layout
-	sql  strings.Builder
-	args []any
+	sql    strings.Builder
+	args   []any
 }
 
 func (c *condition) add(sql string, args ...any) {

@@ -96,6 +96,7 @@ func testEventRoundTrip(t *testing.T, s millrace.Store) {
 		t.Fatalf("%d events, want %d", len(got), len(want))
 	}
 	for i := range want {
+		got[i].Attrs, want[i].Attrs = inOrder(t, got[i].Attrs), inOrder(t, want[i].Attrs)
 		if !reflect.DeepEqual(got[i], want[i]) {
 			t.Errorf("event %d\n got %.400s\nwant %.400s", i, fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]))
 		}
@@ -105,6 +106,70 @@ func testEventRoundTrip(t *testing.T, s millrace.Store) {
 	if st.Events != int64(len(odd)) {
 		t.Errorf("stats count %d events, want %d", st.Events, len(odd))
 	}
+}
+
+// inOrder returns a JSON object with its members sorted by name and each value
+// as it was written: the order of attributes is a Store's own.
+func inOrder(t *testing.T, attrs json.RawMessage) json.RawMessage {
+	t.Helper()
+	var members map[string]json.RawMessage
+	check(t, json.Unmarshal(attrs, &members))
+	out, err := json.Marshal(members)
+	check(t, err)
+	return out
+}
+
+// testWellKnownAttrs writes every kind of value, odd spellings and values that
+// stand for "none" included, to the attributes that a Store may treat specially.
+func testWellKnownAttrs(t *testing.T, s millrace.Store) {
+	var all []ev
+	var want []string
+	for i, attrs := range wellKnown() {
+		all = append(all, ev{time: Base.UnixNano() - int64(i), message: fmt.Sprint(i), attrs: attrs})
+		want = append(want, string(inOrder(t, millrace.AppendAttrs(nil, attrs))))
+	}
+	writeEvents(t, s, all)
+	got := readEvents(t, s, allEvents())
+	if len(got) != len(want) {
+		t.Fatalf("%d events, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if have := string(inOrder(t, got[i].Attrs)); have != want[i] {
+			t.Errorf("event %d: got attributes %s, want %s", i, have, want[i])
+		}
+	}
+}
+
+// wellKnown returns the attributes of events, each value of a list once for
+// each name, some with an attribute of another name.
+func wellKnown() [][]millrace.Attr {
+	names := []string{
+		millrace.AttrURL, millrace.AttrMethod, millrace.AttrStatus, millrace.AttrBytes, millrace.AttrRT,
+		millrace.AttrRTBackend, millrace.AttrClientIP, millrace.AttrUserAgent, millrace.AttrReferer,
+	}
+	values := []millrace.Value{
+		millrace.StringValue(""), millrace.StringValue("GET"), millrace.StringValue("brew"), millrace.StringValue("200"), millrace.StringValue("-1"),
+		millrace.StringValue("10.0.0.1"), millrace.StringValue("0.0.0.0"), millrace.StringValue("255.255.255.255"), millrace.StringValue("2001:db8::1"),
+		millrace.StringValue("/a \"b\" \\ grün \x00 \u2028"), millrace.StringValue("\ufdd0"),
+		millrace.IntValue(0), millrace.IntValue(200), millrace.IntValue(-1), millrace.IntValue(math.MaxInt64), millrace.IntValue(math.MinInt64),
+		millrace.NumberValue(0.15, "0.150000"), millrace.NumberValue(0, "0.000"), millrace.NumberValue(1e3, "1e3"), millrace.NumberValue(-0.5, "-0.5"),
+		millrace.NumberValue(123456789012345678, "123456789012345678.5"), millrace.NumberValue(12.0625, "12.0625"), millrace.FloatValue(0.25),
+		millrace.BoolValue(true), millrace.JSONValue(`{"x":[1,"y"]}`),
+	}
+	out := [][]millrace.Attr{nil}
+	for i, v := range values {
+		var whole []millrace.Attr
+		for j, name := range names {
+			whole = append(whole, millrace.Attr{Key: name, Value: values[(i+j)%len(values)]})
+			one := []millrace.Attr{{Key: name, Value: v}}
+			if (i+j)%3 == 0 {
+				one = append(one, millrace.Attr{Key: "city", Value: millrace.StringValue("oslo")})
+			}
+			out = append(out, one)
+		}
+		out = append(out, whole)
+	}
+	return out
 }
 
 func testExtremeTimes(t *testing.T, s millrace.Store) {

@@ -57,26 +57,67 @@ func testEventFilters(t *testing.T, s millrace.Store) {
 		leaf(millrace.FilterGlob, "took", "1*0"), leaf(millrace.FilterGlob, "service", "web*web"),
 	}
 	for _, f := range filters {
-		var want []int32
-		for i := range stored {
-			if f.Match(fieldOf(&stored[i])) {
-				want = append(want, stored[i].Ordinal)
-			}
+		checkFilter(t, s, stored, f)
+	}
+}
+
+// testAttrFilters asks questions about every well-known attribute. A Store may
+// spell the numbers of attributes in its own way, save those of durations.
+func testAttrFilters(t *testing.T, s millrace.Store) {
+	var all []ev
+	for i, attrs := range wellKnown() {
+		all = append(all, ev{time: Base.UnixNano() + int64(i), ordinal: int32(i), attrs: attrs})
+	}
+	writeEvents(t, s, all)
+	stored := readEvents(t, s, allEvents())
+	own := map[string]string{
+		millrace.AttrURL: "/a \"b\" \\ grün \x00 \u2028", millrace.AttrMethod: "brew", millrace.AttrStatus: "9223372036854775807",
+		millrace.AttrBytes: "9223372036854775807", millrace.AttrRT: "0.150000", millrace.AttrRTBackend: "0.15",
+		millrace.AttrClientIP: "10.0.0.1", millrace.AttrUserAgent: "\ufdd0",
+	}
+	for field, value := range own {
+		f := func(op millrace.FilterOp, value string) {
+			t.Helper()
+			checkFilter(t, s, stored, &millrace.Filter{Op: op, Field: field, Value: value})
 		}
-		q := allEvents()
-		q.Filter = f
-		var got []int32
-		for _, e := range readEvents(t, s, q) {
-			got = append(got, e.Ordinal)
+		for _, v := range []string{"", "GET", "200", "-1", value} {
+			f(millrace.FilterEq, v)
 		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("filter %s: events %v, want %v", filterText(f), got, want)
+		for _, v := range []string{"200", "-1", "199.5", "b"} {
+			f(millrace.FilterLt, v)
+			f(millrace.FilterGe, v)
 		}
-		counts, err := s.CountEvents(t.Context(), q, 0)
-		check(t, err)
-		if n := len(want); n == 0 && len(counts) != 0 || n > 0 && (len(counts) != 1 || counts[0].Events != int64(n)) {
-			t.Errorf("filter %s: counts %v, want %d events", filterText(f), counts, n)
+		f(millrace.FilterNe, value)
+		for _, v := range []string{"2*", "*.0.0.1", "*E*", "b*w"} {
+			f(millrace.FilterGlob, v)
 		}
+		not := &millrace.Filter{Op: millrace.FilterGt, Field: field, Value: "0"}
+		checkFilter(t, s, stored, &millrace.Filter{Op: millrace.FilterNot, Sub: []*millrace.Filter{not}})
+	}
+}
+
+// checkFilter compares what a store finds with Filter.Match over all events.
+func checkFilter(t *testing.T, s millrace.Store, stored []millrace.StoredEvent, f *millrace.Filter) {
+	t.Helper()
+	var want []int32
+	for i := range stored {
+		if f.Match(fieldOf(&stored[i])) {
+			want = append(want, stored[i].Ordinal)
+		}
+	}
+	q := allEvents()
+	q.Filter = f
+	var got []int32
+	for _, e := range readEvents(t, s, q) {
+		got = append(got, e.Ordinal)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("filter %s: events %v, want %v", filterText(f), got, want)
+	}
+	counts, err := s.CountEvents(t.Context(), q, 0)
+	check(t, err)
+	if n := len(want); n == 0 && len(counts) != 0 || n > 0 && (len(counts) != 1 || counts[0].Events != int64(n)) {
+		t.Errorf("filter %s: counts %v, want %d events", filterText(f), counts, n)
 	}
 }
 

@@ -44,6 +44,8 @@ func Run(t *testing.T, h Harness) {
 	f("events/extreme times", testExtremeTimes)
 	f("events/pages", testPages)
 	f("events/filters", testEventFilters)
+	f("events/well-known attributes", testWellKnownAttrs)
+	f("events/filters of well-known attributes", testAttrFilters)
 	f("events/counts", testCounts)
 	f("events/invalid queries", testInvalidEventQueries)
 	f("events/retention", testEventRetention)
