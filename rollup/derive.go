@@ -55,7 +55,7 @@ func (t *task) run(w *worker, q *queue, visit func(*worker, *task)) {
 	children := t.cube.children[t.node]
 	t.users.Store(int32(1 + len(children)))
 	if len(children) > 0 {
-		t.src = t.table.source(t.cube)
+		t.src = t.table.source(len(t.cube.starts), len(t.cube.dicts))
 		for _, c := range children {
 			q.push(&task{cube: t.cube, node: c, from: t})
 		}
@@ -140,13 +140,14 @@ func (q *queue) give(t *table) {
 	q.Unlock()
 }
 
-// source returns t's rows as a source. It is valid until t changes.
-func (t *table) source(c *cube) source {
-	src := source{n: t.len(), minutes: t.minutes, codes: make([][]uint32, len(c.Dimensions))}
+// source returns t's rows as a source, valid until t changes, in a cube of so
+// many minutes and dimensions.
+func (t *table) source(minutes, dimensions int) source {
+	src := source{n: t.len(), minutes: t.minutes, codes: make([][]uint32, dimensions)}
 	for j, d := range t.dims {
 		src.codes[d] = t.codes[j]
 	}
-	src.ids, src.counts = make([]uint32, len(c.starts)), make([]uint32, len(c.starts))
+	src.ids, src.counts = make([]uint32, minutes), make([]uint32, minutes)
 	for i := range src.ids {
 		src.ids[i] = uint32(i)
 	}

@@ -1,8 +1,8 @@
 package rollup
 
 import (
-	"hash/maphash"
 	"math/bits"
+	"slices"
 )
 
 // How a row is found. The key of a row is a mixed-radix number of its codes,
@@ -10,11 +10,13 @@ import (
 // highest. A minute with many events has a slab in dense, an array of rows by
 // key; the rows of other minutes, of which late events may bring thousands, are
 // found in a hash index. Both take one addition per dimension: what a minute
-// contributes, base, is where its slab begins, or a number beyond any slab.
-// Tables with so many possible keys that a minute's do not fit into maxSpan are
-// wide: their factors are random, so that the sum is a hash of the codes
-// (multilinear hashing, Carter and Wegman 1979), and the codes of the row that is
-// found by it are compared.
+// contributes, its base, is where its slab begins, or a number beyond any slab.
+//
+// Tables with so many possible keys that they do not fit into a slab are found
+// level by level: the minute and the first dimensions yield a number, that and
+// further dimensions another, and the last one is the row. Dimensions depend on
+// each other (a host has one service), so that there are few such numbers, and
+// these lookups stay in the cache where one of the full key would not.
 
 // source is what a table is fed with: events, or rows of another table.
 type source struct {
@@ -25,154 +27,222 @@ type source struct {
 	codes   [][]uint32 // per dimension of the rollup: per row
 }
 
+// level turns the number of the level before, or the minute, and codes into a
+// number from 0 up.
+type level struct {
+	dims    []int    // indexes in the rollup's dimensions
+	radix   []uint64 // per dimension of dims: codes below it have keys
+	factors []uint64 // per dimension of dims: what its code counts in a key
+	span    uint64   // product of radix: keys of one minute or number before
+	n       uint32   // numbers given
+	dense   []uint32 // number + 1 by key
+	hash    index    // key to number, of keys beyond dense
+	slabs   []uint32 // of the first level, per minute: number of its slab in dense + 1
+	owners  []uint32 // per slab: its minute
+	bases   []uint64 // of the first level: key of codes 0, per minute of the source
+}
+
 const (
-	// maxSpan leaves room in 63 bits for all minutes that nanoseconds can tell.
-	maxSpan = 1 << 34
+	// maxSlab bounds the keys of a minute that has a slab, and of tables of one
+	// level; maxDense all keys in dense: 4 MiB.
+	maxSlab  = 1 << 19
+	maxDense = 1 << 20
+	// levelSpan is where a level has dimensions enough.
+	levelSpan = 1 << 16
 	// hashed tells keys of the hash index from positions in dense.
 	hashed = 1 << 63
-	// maxDense bounds dense, 2 MiB; maxSlab what a minute may take of it.
-	maxDense = 1 << 19
-	maxSlab  = 1 << 18
 	// A minute has a slab if it has an event for so many of its keys: to clear
 	// them must not cost more than to look events up in the hash index.
 	keysPerEvent = 16
-	// A minute that has rows gets its slab late if it has an event for so many
-	// rows of the table, which have to be searched.
-	rowsPerEvent = 64
 )
 
-// begin prepares t for rows from src: sizes are the dictionaries'.
-func (t *table) begin(src *source, dicts []*dict) {
+// arrange groups the dimensions of t, which has no rows or is rebuilt after it,
+// into levels for dictionaries of the size they have now, with headroom so that
+// it is not needed soon again.
+func (t *table) arrange(dicts []*dict) {
+	total, radix := uint64(1), make([]uint64, len(t.dims))
 	for j, d := range t.dims {
-		if uint64(len(dicts[d].values)) > t.radix[j] {
-			t.rekey(dicts)
-			break
-		}
-	}
-	if len(t.dims) == 0 {
-		t.span = 1
-	}
-	t.bases = sized(t.bases, len(src.ids))
-	for i, id := range src.ids {
-		isNew := int(id) >= len(t.slabs)
-		if isNew {
-			t.slabs = grown(t.slabs, int(id)+1-len(t.slabs))
-		}
-		if t.slabs[id] == 0 {
-			t.addSlab(id, src.counts[i], isNew)
-		}
-		if s := t.slabs[id]; s != 0 {
-			t.bases[i] = uint64(s-1) * t.span
+		n := uint64(len(dicts[d].values))
+		radix[j] = n + n/4 + 4
+		if over, product := bits.Mul64(total, radix[j]); over == 0 {
+			total = product
 		} else {
-			t.bases[i] = t.base(id)
+			total = 1 << 63
+		}
+	}
+	group := uint64(maxSlab)
+	if total > maxSlab {
+		group = levelSpan
+	}
+	t.levels = sizedColumns(t.levels, 0)
+	for j := 0; j < len(t.dims) || j == 0; {
+		t.levels = sizedColumns(t.levels, len(t.levels)+1)
+		l := &t.levels[len(t.levels)-1]
+		from := j
+		for l.span = 1; j < len(t.dims) && (j == from || l.span*radix[j] <= group); j++ {
+			l.span *= radix[j]
+		}
+		l.open(t.dims[from:j], radix[from:j])
+		j = max(j, 1)
+	}
+}
+
+// open empties a level and sets its dimensions.
+func (l *level) open(dims []int, radix []uint64) {
+	l.reset()
+	l.dims, l.radix = append(l.dims[:0], dims...), append(l.radix[:0], radix...)
+	l.factors = sized(l.factors, len(dims))
+	f := uint64(1)
+	for j := len(dims) - 1; j >= 0; j-- {
+		l.factors[j] = f
+		f *= radix[j]
+	}
+}
+
+// reset forgets all numbers and keeps the memory.
+func (l *level) reset() {
+	l.n = 0
+	l.dense, l.slabs, l.owners = l.dense[:0], l.slabs[:0], l.owners[:0]
+	l.hash.reset()
+}
+
+// begin prepares t for rows from src.
+func (t *table) begin(src *source, dicts []*dict) {
+	if t.outgrown(dicts) {
+		t.rebuild(dicts)
+	}
+	t.levels[0].begin(src)
+}
+
+// outgrown reports whether a dictionary has codes that keys have no room for.
+func (t *table) outgrown(dicts []*dict) bool {
+	for i := range t.levels {
+		l := &t.levels[i]
+		for j, d := range l.dims {
+			if uint64(len(dicts[d].values)) > l.radix[j] {
+				return true
+			}
+		}
+	}
+	return len(t.levels) == 0
+}
+
+// rebuild arranges t anew and enters its rows: in their order, so that their
+// numbers stay.
+func (t *table) rebuild(dicts []*dict) {
+	t.arrange(dicts)
+	if t.len() == 0 {
+		return
+	}
+	top := slices.Max(t.minutes)
+	src := t.source(int(top)+1, len(dicts))
+	clear(src.counts) // slabs are given for events to come
+	t.levels[0].begin(&src)
+	var rows [block]uint32
+	for from := 0; from < src.n; from += block {
+		t.locate(&src, from, rows[:min(block, src.n-from)])
+	}
+}
+
+// begin prepares the first level for the minutes of src.
+func (l *level) begin(src *source) {
+	l.bases = sized(l.bases, len(src.ids))
+	for i, id := range src.ids {
+		if more := int(id) + 1 - len(l.slabs); more > 0 {
+			l.slabs = grown(l.slabs, more)
+		}
+		if l.slabs[id] == 0 && l.span <= maxSlab && uint64(src.counts[i])*keysPerEvent >= l.span && uint64(len(l.dense))+l.span <= maxDense {
+			l.dense = grown(l.dense, int(l.span))
+			l.owners = append(l.owners, id)
+			l.slabs[id] = uint32(len(l.owners))
+		}
+		if s := l.slabs[id]; s != 0 {
+			l.bases[i] = uint64(s-1) * l.span
+		} else {
+			l.bases[i] = hashed | uint64(id)*l.span
 		}
 	}
 }
 
-// addSlab gives a minute a slab if that pays, and enters the rows it has; a new
-// one has none.
-func (t *table) addSlab(id, events uint32, isNew bool) {
-	if t.span == 0 || t.span > maxSlab || uint64(events)*keysPerEvent < t.span || uint64(len(t.dense))+t.span > maxDense {
-		return
-	}
-	if !isNew && uint64(events)*rowsPerEvent < uint64(t.len()) {
-		return
-	}
-	from := len(t.dense)
-	t.dense = grown(t.dense, int(t.span))
-	t.slabs[id] = uint32(uint64(from)/t.span) + 1
-	if isNew {
-		return
-	}
-	for r, m := range t.minutes {
-		if m == id {
-			t.dense[uint64(from)+t.digits(r)] = uint32(r) + 1
-		}
+// cover makes dense of a further level long enough for the numbers that the
+// level before has given, as far as it may be.
+func (l *level) cover(before uint32) {
+	if want := min(uint64(before), maxDense/l.span) * l.span; want > uint64(len(l.dense)) {
+		l.dense = grown(l.dense, int(want)-len(l.dense))
 	}
 }
 
 // grown appends n zeros.
 func grown(s []uint32, n int) []uint32 {
 	from := len(s)
-	if from+n <= cap(s) {
-		s = s[:from+n]
-		clear(s[from:])
-		return s
+	if from+n > cap(s) {
+		s = append(make([]uint32, 0, max(from+n, 2*cap(s))), s...)
 	}
-	return append(s, make([]uint32, n)...)
+	s = s[:from+n]
+	clear(s[from:])
+	return s
 }
-
-// digits returns the key of a row without its minute.
-func (t *table) digits(r int) uint64 {
-	key := uint64(0)
-	for j, f := range t.factors {
-		key += uint64(t.codes[j][r]) * f
-	}
-	return key
-}
-
-// rekey chooses radices for the dictionaries as they are now, with headroom so
-// that it is not needed soon again, and enters all rows anew.
-func (t *table) rekey(dicts []*dict) {
-	span := uint64(1)
-	for j := len(t.dims) - 1; j >= 0; j-- {
-		n := uint64(len(dicts[t.dims[j]].values))
-		t.radix[j], t.factors[j] = n+n/4+4, span
-		over, product := bits.Mul64(span, t.radix[j])
-		if span = product; over != 0 || span > maxSpan {
-			span = maxSpan + 1
-		}
-	}
-	if span > maxSpan {
-		if t.span == 0 && t.len() > 0 {
-			return // it is wide already
-		}
-		span = 0
-		for j := range t.factors {
-			t.factors[j] = wideFactors[t.dims[j]]
-		}
-	}
-	t.span = span
-	t.dense = t.dense[:0]
-	clear(t.slabs)
-	t.rows.reset()
-	for r, m := range t.minutes {
-		t.rows.put(t.base(m)+t.digits(r)|hashed, uint32(r))
-	}
-}
-
-// base returns what a minute adds to keys in the hash index.
-func (t *table) base(minute uint32) uint64 {
-	if t.span == 0 {
-		return uint64(minute) * wideFactors[MaxDimensions]
-	}
-	return hashed | uint64(minute)*t.span
-}
-
-// wideFactors are random odd numbers for each dimension and the minute.
-var wideFactors = func() (f [MaxDimensions + 1]uint64) {
-	seed := maphash.MakeSeed()
-	for i := range f {
-		f[i] = maphash.Comparable(seed, i) | 1
-	}
-	return f
-}()
 
 // locate writes the rows of src[from:from+len(rows)] to rows. Rows that are new
-// are made. The loops for few dimensions are most of what an engine without
-// sketches does: an event costs one load per code, one of dense and one store.
+// are made.
 func (t *table) locate(src *source, from int, rows []uint32) {
-	n := len(rows)
-	minutes, bases, dense := src.minutes[from:from+n], t.bases, t.dense
-	switch k := len(t.dims); {
-	case t.span == 0 || k > 3:
-		t.locateMany(src, from, rows)
-	case k == 0:
-		for i := range rows {
-			rows[i] = t.find(src, from+i, bases[minutes[i]], dense)
+	if l := &t.levels[0]; len(t.levels) == 1 && len(l.dims) <= 3 {
+		t.locateFew(l, src, from, rows)
+		return
+	}
+	var keys [block]uint64
+	for i := range t.levels {
+		l := &t.levels[i]
+		if i == 0 {
+			for k, m := range src.minutes[from : from+len(rows)] {
+				keys[k] = l.bases[m]
+			}
+		} else {
+			l.cover(t.levels[i-1].n)
+			for k, n := range rows {
+				keys[k] = uint64(n) * l.span
+			}
 		}
-	case k == 1:
-		a := src.codes[t.dims[0]][from : from+n]
+		for j, d := range l.dims {
+			f := l.factors[j]
+			for k, c := range src.codes[d][from : from+len(rows)] {
+				keys[k] += uint64(c) * f
+			}
+		}
+		dense := l.dense
+		for k := range rows {
+			key := keys[k]
+			if key < uint64(len(dense)) {
+				if n := dense[key]; n != 0 {
+					rows[k] = n - 1
+					continue
+				}
+			}
+			rows[k] = t.miss(i, src, from+k, key)
+		}
+	}
+}
+
+// locateFew is locate for one level of few dimensions, in one loop. It is most
+// of what an engine without sketches does: an event costs one load per code,
+// one of dense and one store.
+func (t *table) locateFew(l *level, src *source, from int, rows []uint32) {
+	n := len(rows)
+	minutes, bases, dense := src.minutes[from:from+n], l.bases, l.dense
+	switch len(l.dims) {
+	case 0:
+		for i := range rows {
+			key := bases[minutes[i]]
+			if key < uint64(len(dense)) {
+				if r := dense[key]; r != 0 {
+					rows[i] = r - 1
+					continue
+				}
+			}
+			rows[i] = t.miss(0, src, from+i, key)
+		}
+	case 1:
+		a := src.codes[l.dims[0]][from : from+n]
 		for i := range rows {
 			key := bases[minutes[i]] + uint64(a[i])
 			if key < uint64(len(dense)) {
@@ -181,11 +251,11 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 					continue
 				}
 			}
-			rows[i] = t.miss(src, from+i, key)
+			rows[i] = t.miss(0, src, from+i, key)
 		}
-	case k == 2:
-		a, b := src.codes[t.dims[0]][from:from+n], src.codes[t.dims[1]][from:from+n]
-		fa := t.factors[0]
+	case 2:
+		a, b := src.codes[l.dims[0]][from:from+n], src.codes[l.dims[1]][from:from+n]
+		fa := l.factors[0]
 		for i := range rows {
 			key := bases[minutes[i]] + uint64(a[i])*fa + uint64(b[i])
 			if key < uint64(len(dense)) {
@@ -194,11 +264,11 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 					continue
 				}
 			}
-			rows[i] = t.miss(src, from+i, key)
+			rows[i] = t.miss(0, src, from+i, key)
 		}
-	default:
-		a, b, c := src.codes[t.dims[0]][from:from+n], src.codes[t.dims[1]][from:from+n], src.codes[t.dims[2]][from:from+n]
-		fa, fb := t.factors[0], t.factors[1]
+	case 3:
+		a, b, c := src.codes[l.dims[0]][from:from+n], src.codes[l.dims[1]][from:from+n], src.codes[l.dims[2]][from:from+n]
+		fa, fb := l.factors[0], l.factors[1]
 		for i := range rows {
 			key := bases[minutes[i]] + uint64(a[i])*fa + uint64(b[i])*fb + uint64(c[i])
 			if key < uint64(len(dense)) {
@@ -207,95 +277,36 @@ func (t *table) locate(src *source, from int, rows []uint32) {
 					continue
 				}
 			}
-			rows[i] = t.miss(src, from+i, key)
+			rows[i] = t.miss(0, src, from+i, key)
 		}
 	}
 }
 
-// locateMany is locate for any number of dimensions.
-func (t *table) locateMany(src *source, from int, rows []uint32) {
-	var keys [block]uint64
-	minutes, bases := src.minutes[from:from+len(rows)], t.bases
-	for i := range rows {
-		keys[i] = bases[minutes[i]]
+// miss returns the number of a key at a level, which dense does not have, and
+// gives it one if it has none; at the last level with a row, of row i of src.
+func (t *table) miss(at int, src *source, i int, key uint64) uint32 {
+	l := &t.levels[at]
+	inDense := key < uint64(len(l.dense))
+	full := key
+	if inDense && at == 0 { // its minute may have had no slab before
+		full = hashed | uint64(l.owners[key/l.span])*l.span + key%l.span
 	}
-	for j, d := range t.dims {
-		f := t.factors[j]
-		for i, c := range src.codes[d][from : from+len(rows)] {
-			keys[i] += uint64(c) * f
-		}
+	n, ok := uint32(0), false
+	if !inDense || at == 0 && l.hash.n > 0 {
+		n, ok = l.hash.find(full)
 	}
-	if t.span == 0 {
-		t.locateWide(src, from, keys[:len(rows)], rows)
-		return
-	}
-	for i := range rows {
-		rows[i] = t.find(src, from+i, keys[i], t.dense)
-	}
-}
-
-// locateWide is locate for keys that are hashes.
-func (t *table) locateWide(src *source, from int, keys []uint64, rows []uint32) {
-	for i := range rows {
-		rows[i] = t.findWide(src, from+i, keys[i]|hashed)
-	}
-}
-
-// findWide returns the row of a hash and the codes of row i of src, and makes it
-// if there is none.
-func (t *table) findWide(src *source, i int, key uint64) uint32 {
-	x := &t.rows
-	if len(x.slots) > 0 {
-		mask := uint64(len(x.slots) - 1)
-		for at := key * x.mul >> x.shift; ; at++ {
-			s := &x.slots[at&mask]
-			if s.key == key && s.next != 0 && t.equal(s.next-1, src, i) {
-				return s.next - 1
-			}
-			if s.next == 0 {
-				break
-			}
-		}
-	}
-	r := t.grow(src, i)
-	x.put(key, r)
-	return r
-}
-
-// equal reports whether a row has the minute and the codes of row i of src.
-func (t *table) equal(r uint32, src *source, i int) bool {
-	if t.minutes[r] != src.ids[src.minutes[i]] {
-		return false
-	}
-	for j, d := range t.dims {
-		if t.codes[j][r] != src.codes[d][i] {
-			return false
-		}
-	}
-	return true
-}
-
-// find returns the row of a key, which is that of row i of src.
-func (t *table) find(src *source, i int, key uint64, dense []uint32) uint32 {
-	if key < uint64(len(dense)) {
-		if r := dense[key]; r != 0 {
-			return r - 1
-		}
-	}
-	return t.miss(src, i, key)
-}
-
-// miss is find where the key is not in dense: it makes the row if there is none.
-func (t *table) miss(src *source, i int, key uint64) uint32 {
-	if key < hashed {
-		r := t.grow(src, i)
-		t.dense[key] = r + 1
-		return r
-	}
-	r, ok := t.rows.find(key)
 	if !ok {
-		r = t.grow(src, i)
-		t.rows.put(key, r)
+		n = l.n
+		l.n++
+		if at == len(t.levels)-1 && int(n) == t.len() { // else t is being rebuilt
+			t.grow(src, i)
+		}
 	}
-	return r
+	switch {
+	case inDense:
+		l.dense[key] = n + 1
+	case !ok:
+		l.hash.put(key, n)
+	}
+	return n
 }

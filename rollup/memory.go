@@ -49,7 +49,7 @@ func (c *cube) bytes() int {
 
 // bytes returns the memory of a table.
 func (t *table) bytes() int {
-	n := 4*(cap(t.minutes)+cap(t.dense)+cap(t.slabs)) + 8*(cap(t.ints)+cap(t.bases)) + t.rows.bytes()
+	n := 4*cap(t.minutes) + 8*cap(t.ints)
 	for _, c := range t.codes[:cap(t.codes)] {
 		n += 4 * cap(c)
 	}
@@ -63,6 +63,9 @@ func (t *table) bytes() int {
 	for i := range hlls {
 		n += hlls[i].Bytes()
 	}
+	for _, l := range t.levels[:cap(t.levels)] {
+		n += 4*(cap(l.dense)+cap(l.slabs)+cap(l.owners)) + 8*cap(l.bases) + l.hash.bytes()
+	}
 	return n
 }
 
@@ -71,9 +74,10 @@ func (t *table) trim(limit int) {
 	if t.bytes() <= limit {
 		return
 	}
-	radix, factors, span := t.radix, t.factors, t.span
-	*t = table{layout: t.layout, dims: t.dims, stride: t.stride, radix: radix, factors: factors, span: span,
-		codes: make([][]uint32, len(t.codes)), mass: t.mass, floats: make([]column, len(t.floats))}
+	*t = table{
+		layout: t.layout, dims: t.dims, stride: t.stride, mass: t.mass,
+		codes: make([][]uint32, len(t.codes)), floats: make([]column, len(t.floats)),
+	}
 	t.hists, t.hlls = sizedColumns(t.hists, len(t.layout.hists)), sizedColumns(t.hlls, len(t.layout.hlls))
 }
 

@@ -24,13 +24,7 @@ type table struct {
 	hists   []sketch.Hists
 	hlls    []sketch.HLLs
 
-	radix   []uint64 // per dimension of dims: codes below it have keys
-	factors []uint64 // per dimension of dims: what its code counts in a key
-	span    uint64   // keys of one minute; 0 if the table is wide
-	dense   []uint32 // row + 1 by key less base, of the minutes that have a slab
-	slabs   []uint32 // per minute: number of its slab in dense + 1
-	bases   []uint64 // per minute of the source at hand: the key of codes 0
-	rows    index    // key to row, of the other minutes
+	levels []level // how rows are found
 }
 
 // column is a minimum or maximum per row.
@@ -49,9 +43,7 @@ func (t *table) open(l *layout, set dims) {
 	t.floats = sizedColumns(t.floats, len(l.floats))
 	t.hists = sizedColumns(t.hists, len(l.hists))
 	t.hlls = sizedColumns(t.hlls, len(l.hlls))
-	t.radix, t.factors = sized(t.radix, len(t.dims)), sized(t.factors, len(t.dims))
-	clear(t.radix)
-	t.span = 0
+	t.levels = t.levels[:0]
 }
 
 // sizedColumns returns n columns, those that are there with their memory.
@@ -113,6 +105,7 @@ func (t *table) reset() {
 	for i := range t.hlls {
 		t.hlls[i].Reset()
 	}
-	t.dense, t.slabs = t.dense[:0], t.slabs[:0]
-	t.rows.reset()
+	for i := range t.levels {
+		t.levels[i].reset()
+	}
 }

@@ -21,6 +21,7 @@ func TestLocateEqualsMap(t *testing.T) {
 		{"three", []int{9, 7, 5}},
 		{"four", []int{9, 7, 5, 4}},
 		{"hashed", []int{5000, 3000}},
+		{"levels", []int{300, 200, 30, 40}},
 		{"wide", []int{300_000, 200_000, 3}},
 		{"grows", []int{1 << 18, 1 << 17}},
 	} {
