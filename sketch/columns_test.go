@@ -228,3 +228,61 @@ func FuzzColumns(f *testing.F) {
 		}
 	})
 }
+
+// TestColumnsCountBeyondTheirWidth runs counters of every width over.
+func TestColumnsCountBeyondTheirWidth(t *testing.T) {
+	for _, start := range []uint64{255, 65535, 1<<32 - 1, maxCount} {
+		for _, v := range []float64{0, 1} {
+			var p columnPair
+			p.grow(2)
+			b := BucketOf(v)
+			run := []Bucket{BucketOf(2), b, b, BucketOf(2), b, NoBucket, b, BucketOf(4), b, b, BucketOf(3)}
+			for row := range 2 {
+				if row == 1 {
+					// Something to the right and left, so that b has a counter.
+					wide := []Bucket{BucketOf(-2), BucketOf(2)}
+					for len(wide) < 300 {
+						wide = append(wide, BucketOf(0.5))
+					}
+					p.hists.AddRun(row, wide, nil)
+					for _, x := range wide {
+						p.hist[row].AddBucket(x, 1)
+					}
+				}
+				p.hists.Add(row, b, start-3)
+				p.hist[row].AddBucket(b, start-3)
+				p.hists.AddRun(row, run, nil)
+				for _, x := range run {
+					p.hist[row].AddBucket(x, 1)
+				}
+				p.check(t, row)
+				p.merge(t, newRand(start), row, &p, row)
+				p.check(t, row)
+			}
+			p.merge(t, newRand(7), 0, &p, 1)
+			p.check(t, 0)
+		}
+	}
+}
+
+func TestColumnsRejectBadEncodings(t *testing.T) {
+	var p columnPair
+	p.grow(1)
+	p.run(newRand(1), 0, 5, distributions["lognormal"], 9, false)
+	for _, b := range [][]byte{nil, {histV1}, {sparseV1}, {histV1, 0, 0}, {sparseV1, 0, 0}} {
+		if err := p.hists.MergeEncoded(0, b); err == nil {
+			t.Errorf("Hists accepts %x", b)
+		}
+		if err := p.hlls.MergeEncoded(0, b); err == nil {
+			t.Errorf("HLLs accepts %x", b)
+		}
+		p.check(t, 0)
+	}
+	p.grow(3)
+	p.hists.Grow(2)
+	p.hlls.Grow(2)
+	if p.hists.Len() != 3 || p.hlls.Len() != 3 {
+		t.Errorf("columns of 3 rows have %d and %d", p.hists.Len(), p.hlls.Len())
+	}
+	p.check(t, 2)
+}

@@ -20,6 +20,9 @@
 //     an error, never a panic, and cannot make the decoder allocate more than
 //     the largest valid sketch: 23 KiB for a Hist, 6 KiB for an HLL.
 //
+// Hists and HLLs are columns of many of them for rollup tables: the same
+// sketches without pointers, in an arena, and fast to add runs to.
+//
 // The zero values are empty sketches ready to use; they own no memory until
 // something is added. Both types may be read from several goroutines at once,
 // but a call that changes one must be the only call running on it. Do not copy

@@ -13,7 +13,7 @@ const maxCount = math.MaxInt64
 // quantile within RelativeError (DDSketch; Masson, Rim, Lee 2019). Values keep
 // whatever unit the caller gives them.
 //
-// The zero Hist is empty and ready to use. A Hist takes 56 bytes plus 4 per
+// The zero Hist is empty and ready to use. A Hist takes 48 bytes plus 4 per
 // distinct bucket while it has few, then 1 to 8 per bucket of the range in
 // use; it never holds more than 2,881 buckets and never collapses any. It is
 // not safe for use while another goroutine changes it.

@@ -82,8 +82,12 @@ func (h *HLL) Estimate() uint64 {
 	if h.dense {
 		return estimateRegisters(h.buf)
 	}
-	if int(h.sorted)*entryBytes == len(h.buf) {
-		return estimateSparse(int(h.sorted))
+	switch n := len(h.buf) / entryBytes; {
+	case n == int(h.sorted):
+		return estimateSparse(n)
+	case n <= fewEntries:
+		var few [fewEntries * entryBytes]byte
+		return estimateSparse(len(sortFew(few[:], h.buf)) / entryBytes)
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)

@@ -41,29 +41,27 @@ func (h *HLL) AppendTo(dst []byte) []byte {
 func appendEntries(dst, list []byte) []byte {
 	dst = append(dst, sparseV1)
 	dst = binary.AppendUvarint(dst, uint64(len(list)/entryBytes))
+	out, pos := dst[:cap(dst)], len(dst)
 	next := uint32(0) // least index that may follow
 	for ; len(list) > 0; list = list[entryBytes:] {
 		e := binary.LittleEndian.Uint32(list)
 		index := e >> rhoBits & indexMask
-		dst = appendGap(dst, index-next)
+		if pos+4 <= len(out) {
+			// Without a branch on the length, which varies at random.
+			gap, size := spread28(index - next)
+			binary.LittleEndian.PutUint32(out[pos:], gap)
+			pos += size
+		} else {
+			dst = binary.AppendUvarint(out[:pos], uint64(index-next))
+			out, pos = dst[:cap(dst)], len(dst)
+		}
 		if index&lowMask == 0 {
-			dst = append(dst, uint8(e&rhoMask))
+			dst = append(out[:pos], uint8(e&rhoMask))
+			out, pos = dst[:cap(dst)], len(dst)
 		}
 		next = index + 1
 	}
-	return dst
-}
-
-// appendGap appends v < 2^28 as a uvarint without a branch on its length, which
-// varies at random.
-func appendGap(dst []byte, v uint32) []byte {
-	n := len(dst)
-	if cap(dst)-n < 4 {
-		return binary.AppendUvarint(dst, uint64(v))
-	}
-	b, size := spread28(v)
-	binary.LittleEndian.PutUint32(dst[n:n+4], b)
-	return dst[:n+size]
+	return out[:pos]
 }
 
 func appendRegisters(dst, regs []byte) []byte {

@@ -36,12 +36,17 @@ func notBelow(a, b uint64) uint64 {
 	return (((a | 0x80*ones) - b) >> 7 & ones) * 0xff
 }
 
-// minRegister returns the least register.
+// minRegister returns the least register. That is 0 nearly always, which is
+// soon found out.
 func minRegister(regs []byte) uint8 {
-	regs = regs[:registers]
 	v := uint64(maxRho * ones)
-	for i := 0; i < registers; i += 8 {
-		v = minBytes(v, binary.LittleEndian.Uint64(regs[i:]))
+	for part := regs[:registers]; len(part) > 0; part = part[64:] {
+		for i := 0; i < 64; i += 8 {
+			v = minBytes(v, binary.LittleEndian.Uint64(part[i:]))
+		}
+		if (v-ones)&^v&(0x80*ones) != 0 {
+			return 0
+		}
 	}
 	v = minBytes(v, v>>32)
 	v = minBytes(v, v>>16)

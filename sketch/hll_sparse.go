@@ -88,7 +88,9 @@ func (h *HLL) addHashes(hashes []uint64) []uint64 {
 func (h *HLL) addRepeated(hashes []uint64) []uint64 {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	clear(s.recent[:])
+	mask := uint32(1)<<bits.Len(uint(min(len(hashes), recentEntries/2))) - 1
+	recent := s.recent[:mask+1]
+	clear(recent)
 	for len(hashes) > 0 {
 		part := hashes[:min(len(hashes), batch)]
 		n := len(h.buf) / entryBytes
@@ -101,7 +103,7 @@ func (h *HLL) addRepeated(hashes []uint64) []uint64 {
 		buf := h.buf[:(n+len(part))*entryBytes]
 		for _, x := range part {
 			e := entryOf(x)
-			seen := &s.recent[e>>rhoBits%recentEntries]
+			seen := &recent[e>>rhoBits&mask]
 			setEntry(buf, n, e)
 			n += int((x|-x)>>63) & differ(*seen, e)
 			*seen = e
@@ -166,7 +168,7 @@ func (h *HLL) move(list []byte, size int) {
 
 // mergeList adds the list of a sparse o to a sparse h.
 func (h *HLL) mergeList(o *HLL) {
-	if n := len(o.buf); n == int(o.sorted)*entryBytes && n >= batch*entryBytes && 2*n >= len(h.buf) {
+	if n := len(o.buf); n == int(o.sorted)*entryBytes && n > fewEntries*entryBytes && 2*n >= len(h.buf) {
 		h.mergeSorted(o.buf)
 		return
 	}

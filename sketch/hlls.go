@@ -81,7 +81,7 @@ func (c *HLLs) AddRun(row int, hashes []uint64) {
 }
 
 // repeated is the length of runs from which on it pays to look for repetitions.
-const repeated = 512
+const repeated = 64
 
 // raiseAll adds hashes other than 0 to registers.
 func raiseAll(regs []byte, hashes []uint64) {
