@@ -55,7 +55,7 @@ func (t *task) run(w *worker, q *queue, visit func(*worker, *task)) {
 	children := t.cube.children[t.node]
 	t.users.Store(int32(1 + len(children)))
 	if len(children) > 0 {
-		t.src = t.table.source(len(t.cube.starts), len(t.cube.dicts))
+		t.src = t.table.source(t.cube)
 		for _, c := range children {
 			q.push(&task{cube: t.cube, node: c, from: t})
 		}
@@ -140,9 +140,11 @@ func (q *queue) give(t *table) {
 	q.Unlock()
 }
 
-// source returns t's rows as a source, valid until t changes, in a cube of so
-// many minutes and dimensions.
-func (t *table) source(minutes, dimensions int) source {
+// source returns t's rows as a source. It is valid until t changes.
+func (t *table) source(c *cube) source { return t.rowSource(len(c.starts), len(c.dicts)) }
+
+// rowSource is source for so many minutes and dimensions.
+func (t *table) rowSource(minutes, dimensions int) source {
 	src := source{n: t.len(), minutes: t.minutes, codes: make([][]uint32, dimensions)}
 	for j, d := range t.dims {
 		src.codes[d] = t.codes[j]

@@ -71,7 +71,7 @@ func (c *cube) batch(w *worker, t *table, set int, hour int64) *millrace.CellBat
 func (c *cube) overflow(w *worker, t *table, keep []uint32, l *limiter) *table {
 	other := &table{}
 	other.open(c.layout, 0)
-	src := t.source(len(c.starts), len(c.dicts))
+	src := t.source(c)
 	other.begin(&src, c.dicts)
 	other.expect(t.mass)
 	var row [1]uint32

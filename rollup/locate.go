@@ -135,7 +135,7 @@ func (t *table) rebuild(dicts []*dict) {
 		return
 	}
 	top := slices.Max(t.minutes)
-	src := t.source(int(top)+1, len(dicts))
+	src := t.rowSource(int(top)+1, len(dicts))
 	clear(src.counts) // slabs are given for events to come
 	t.levels[0].begin(&src)
 	var rows [block]uint32
