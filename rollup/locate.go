@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 )
@@ -44,11 +45,14 @@ type level struct {
 
 const (
 	// maxSlab bounds the keys of a minute that has a slab, and of tables of one
-	// level; maxDense all keys in dense: 4 MiB.
+	// level; maxDense all keys in dense: 8 MiB.
 	maxSlab  = 1 << 19
-	maxDense = 1 << 20
-	// levelSpan is where a level has dimensions enough.
-	levelSpan = 1 << 16
+	maxDense = 1 << 21
+	// A level takes dimensions, up to levelDims, while its keys are no more than
+	// firstSpan for the first of several levels and nextSpan for others.
+	levelDims = 3
+	firstSpan = 1 << 16
+	nextSpan  = 1 << 10
 	// hashed tells keys of the hash index from positions in dense.
 	hashed = 1 << 63
 	// A minute has a slab if it has an event for so many of its keys: to clear
@@ -70,37 +74,48 @@ func (t *table) arrange(dicts []*dict) {
 			total = 1 << 63
 		}
 	}
-	group := uint64(maxSlab)
-	if total > maxSlab {
-		group = levelSpan
+	order, group := make([]int, len(t.dims)), uint64(maxSlab)
+	for j := range order {
+		order[j] = j
 	}
-	t.levels = sizedColumns(t.levels, 0)
-	for j := 0; j < len(t.dims) || j == 0; {
+	if total > maxSlab {
+		// Small dictionaries first: numbers grow large late.
+		group = firstSpan
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(radix[a], radix[b]) })
+	}
+	t.levels = t.levels[:0]
+	for {
 		t.levels = sizedColumns(t.levels, len(t.levels)+1)
 		l := &t.levels[len(t.levels)-1]
-		from := j
-		for l.span = 1; j < len(t.dims) && (j == from || l.span*radix[j] <= group); j++ {
+		l.reset()
+		for l.span = 1; len(order) > 0 && len(l.dims) < levelDims; order = order[1:] {
+			j := order[0]
+			if len(l.dims) > 0 && l.span*radix[j] > group {
+				break
+			}
+			l.dims, l.radix = append(l.dims, t.dims[j]), append(l.radix, radix[j])
 			l.span *= radix[j]
 		}
-		l.open(t.dims[from:j], radix[from:j])
-		j = max(j, 1)
+		l.factors = sized(l.factors, len(l.dims))
+		for j, f := len(l.dims)-1, uint64(1); j >= 0; j-- {
+			l.factors[j] = f
+			f *= l.radix[j]
+		}
+		if len(order) == 0 {
+			return
+		}
+		group = nextSpan
 	}
 }
 
-// open empties a level and sets its dimensions.
-func (l *level) open(dims []int, radix []uint64) {
-	l.reset()
-	l.dims, l.radix = append(l.dims[:0], dims...), append(l.radix[:0], radix...)
-	l.factors = sized(l.factors, len(dims))
-	f := uint64(1)
-	for j := len(dims) - 1; j >= 0; j-- {
-		l.factors[j] = f
-		f *= radix[j]
-	}
-}
-
-// reset forgets all numbers and keeps the memory.
+// reset forgets dimensions and numbers and keeps the memory.
 func (l *level) reset() {
+	l.dims, l.radix = l.dims[:0], l.radix[:0]
+	l.clear()
+}
+
+// clear forgets all numbers.
+func (l *level) clear() {
 	l.n = 0
 	l.dense, l.slabs, l.owners = l.dense[:0], l.slabs[:0], l.owners[:0]
 	l.hash.reset()
@@ -184,49 +199,19 @@ func grown(s []uint32, n int) []uint32 {
 }
 
 // locate writes the rows of src[from:from+len(rows)] to rows. Rows that are new
-// are made.
+// are made. The loops of the levels are most of what an engine without sketches
+// does: an event costs one load per code, one of dense and one store.
 func (t *table) locate(src *source, from int, rows []uint32) {
-	if l := &t.levels[0]; len(t.levels) == 1 && len(l.dims) <= 3 {
-		t.locateFew(l, src, from, rows)
-		return
-	}
-	var keys [block]uint64
-	for i := range t.levels {
-		l := &t.levels[i]
-		if i == 0 {
-			for k, m := range src.minutes[from : from+len(rows)] {
-				keys[k] = l.bases[m]
-			}
-		} else {
-			l.cover(t.levels[i-1].n)
-			for k, n := range rows {
-				keys[k] = uint64(n) * l.span
-			}
-		}
-		for j, d := range l.dims {
-			f := l.factors[j]
-			for k, c := range src.codes[d][from : from+len(rows)] {
-				keys[k] += uint64(c) * f
-			}
-		}
-		dense := l.dense
-		for k := range rows {
-			key := keys[k]
-			if key < uint64(len(dense)) {
-				if n := dense[key]; n != 0 {
-					rows[k] = n - 1
-					continue
-				}
-			}
-			rows[k] = t.miss(i, src, from+k, key)
-		}
+	t.first(src, from, rows)
+	for i := 1; i < len(t.levels); i++ {
+		t.levels[i].cover(t.levels[i-1].n)
+		t.next(i, src, from, rows)
 	}
 }
 
-// locateFew is locate for one level of few dimensions, in one loop. It is most
-// of what an engine without sketches does: an event costs one load per code,
-// one of dense and one store.
-func (t *table) locateFew(l *level, src *source, from int, rows []uint32) {
+// first finds the numbers of the first level.
+func (t *table) first(src *source, from int, rows []uint32) {
+	l := &t.levels[0]
 	n := len(rows)
 	minutes, bases, dense := src.minutes[from:from+n], l.bases, l.dense
 	switch len(l.dims) {
@@ -278,6 +263,52 @@ func (t *table) locateFew(l *level, src *source, from int, rows []uint32) {
 				}
 			}
 			rows[i] = t.miss(0, src, from+i, key)
+		}
+	}
+}
+
+// next turns the numbers of the level before into those of level at.
+func (t *table) next(at int, src *source, from int, rows []uint32) {
+	l := &t.levels[at]
+	n, dense, span := len(rows), l.dense, l.span
+	switch len(l.dims) {
+	case 1:
+		a := src.codes[l.dims[0]][from : from+n]
+		for i, r := range rows {
+			key := uint64(r)*span + uint64(a[i])
+			if key < uint64(len(dense)) {
+				if r := dense[key]; r != 0 {
+					rows[i] = r - 1
+					continue
+				}
+			}
+			rows[i] = t.miss(at, src, from+i, key)
+		}
+	case 2:
+		a, b := src.codes[l.dims[0]][from:from+n], src.codes[l.dims[1]][from:from+n]
+		fa := l.factors[0]
+		for i, r := range rows {
+			key := uint64(r)*span + uint64(a[i])*fa + uint64(b[i])
+			if key < uint64(len(dense)) {
+				if r := dense[key]; r != 0 {
+					rows[i] = r - 1
+					continue
+				}
+			}
+			rows[i] = t.miss(at, src, from+i, key)
+		}
+	case 3:
+		a, b, c := src.codes[l.dims[0]][from:from+n], src.codes[l.dims[1]][from:from+n], src.codes[l.dims[2]][from:from+n]
+		fa, fb := l.factors[0], l.factors[1]
+		for i, r := range rows {
+			key := uint64(r)*span + uint64(a[i])*fa + uint64(b[i])*fb + uint64(c[i])
+			if key < uint64(len(dense)) {
+				if r := dense[key]; r != 0 {
+					rows[i] = r - 1
+					continue
+				}
+			}
+			rows[i] = t.miss(at, src, from+i, key)
 		}
 	}
 }

@@ -106,6 +106,6 @@ func (t *table) reset() {
 		t.hlls[i].Reset()
 	}
 	for i := range t.levels {
-		t.levels[i].reset()
+		t.levels[i].clear()
 	}
 }
