@@ -286,3 +286,40 @@ func TestColumnsRejectBadEncodings(t *testing.T) {
 	}
 	p.check(t, 2)
 }
+
+// TestColumnsAreReadTogether derives from one column in several goroutines, for
+// the race detector to watch.
+func TestColumnsAreReadTogether(t *testing.T) {
+	var p columnPair
+	p.grow(40)
+	r := newRand(3)
+	for row := range 40 {
+		p.run(r, row, 1<<(row%13), distributions["lognormal"], 3000, row%7 == 6)
+	}
+	done := make(chan columnPair)
+	for range 3 {
+		go func() {
+			var o columnPair
+			o.grow(3)
+			for row := range 40 {
+				o.hists.Merge(row%3, &p.hists, row)
+				o.hlls.Merge(row%3, &p.hlls, row)
+				p.hists.AppendTo(nil, row)
+				p.hlls.AppendTo(nil, row)
+				p.hists.Quantile(row, 0.5)
+				p.hlls.Estimate(row)
+			}
+			done <- o
+		}()
+	}
+	for range 3 {
+		o := <-done
+		for row := range 40 {
+			o.hist[row%3].Merge(&p.hist[row])
+			o.hll[row%3].Merge(&p.hll[row])
+		}
+		for row := range 3 {
+			o.check(t, row)
+		}
+	}
+}
