@@ -18,29 +18,41 @@ type benchCase struct {
 	name    string
 	hundred bool // besides the default rollups, the 100 sets with count and sum
 	cores   int
-	unasked bool // no questions
-	past    bool // lines of 24 past hours
-	part    int  // of BENCH_SECONDS; 0: all of them
+	unasked bool    // no questions
+	past    bool    // lines of past hours, one for each pastShare
+	times   float64 // BENCH_SECONDS; 0: once
 
 	floor, target float64 // lines/s wanted
 }
 
+// pastShare is how long lines of one past hour are sent: long enough for a minute
+// to hold as many lines for its cells as it does live, at the speed wanted.
+const pastShare = 10 * time.Second
+
+// Lines of past hours need longer: deltas are compacted after two to three
+// minutes, and only then hours are computed.
 var benchCases = []benchCase{
 	{name: "default rollups", floor: 220_000, target: 300_000},
 	{name: "100 sets", hundred: true, floor: 120_000, target: 200_000},
-	{name: "default rollups, no questions", unasked: true, part: 4},
-	{name: "100 sets, no questions", hundred: true, unasked: true, part: 4},
-	{name: "default rollups, one core", cores: 1, part: 4},
-	{name: "100 sets, one core", hundred: true, cores: 1, part: 4},
-	{name: "default rollups, hours and days", past: true, part: 4},
-	{name: "100 sets, hours and days", hundred: true, past: true, part: 4},
+	{name: "default rollups, no questions", unasked: true, times: 0.25},
+	{name: "100 sets, no questions", hundred: true, unasked: true, times: 0.25},
+	{name: "default rollups, one core", cores: 1, times: 0.25},
+	{name: "100 sets, one core", hundred: true, cores: 1, times: 0.25},
+	{name: "default rollups, hours and days", past: true, times: 2},
+	{name: "100 sets, hours and days", hundred: true, past: true, times: 2},
 }
 
 // job returns the load of a case that lasts for a time.
 func (c *benchCase) job(d time.Duration) bench.Job {
-	job := bench.Job{Load: bench.Load{For: d / time.Duration(max(1, c.part))}, Questions: bench.Questions()}
+	if c.times > 0 {
+		d = time.Duration(c.times * float64(d))
+	}
+	job := bench.Job{Load: bench.Load{For: d}, Questions: bench.Questions()}
 	if c.past {
-		job.Load.Hours, job.Settle, job.Questions = 24, true, bench.PastQuestions()
+		hours := max(2, int(d/pastShare))
+		// All hours have ended some hours ago, and so has a day unless it is early.
+		job.Load.Hours, job.Load.From = hours, time.Now().Truncate(time.Hour).Add(-time.Duration(hours+6)*time.Hour)
+		job.Settle, job.Questions = true, bench.PastQuestions()
 	}
 	if c.hundred {
 		job.Counts = bench.HundredCounts()

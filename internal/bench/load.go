@@ -23,12 +23,12 @@ type Load struct {
 	// Hours is how many hours of the past the lines belong to: each hour gets an
 	// equal share of For, and a line is as far from the hour's start as its sending
 	// from the share's. So a minute holds as many lines as it does live, and hours
-	// and days end while lines come in. 0: lines have the time of sending.
+	// and days end while lines come in. The first begins at From. 0: lines have the
+	// time of sending.
 	Hours    int
+	From     time.Time
 	PoolSize int // lines per sender before they repeat but for time and trace id; default 131,072, more than a row group
 	Seed     uint64
-
-	first time.Time // of Hours
 }
 
 func (l *Load) defaults() {
@@ -43,10 +43,6 @@ func (l *Load) defaults() {
 	set(&l.PoolSize, 131_072)
 	if l.For <= 0 {
 		l.For = 120 * time.Second
-	}
-	if l.Hours > 0 {
-		// A day that holds some of them has ended hours ago.
-		l.first = time.Now().Truncate(time.Hour).Add(-time.Duration(l.Hours+6) * time.Hour)
 	}
 }
 
@@ -191,6 +187,6 @@ func (s *sender) eventTimes(t time.Time) (from, to time.Time) {
 	share := s.load.For / time.Duration(s.load.Hours)
 	hour := min(t.Sub(s.began)/share, time.Duration(s.load.Hours-1))
 	into := t.Sub(s.began) - hour*share
-	start := s.load.first.Add(hour * time.Hour)
+	start := s.load.From.Add(hour * time.Hour)
 	return start.Add(max(0, into-t.Sub(s.last))), start.Add(into)
 }

@@ -7,28 +7,26 @@ import (
 )
 
 const (
-	// settleQuiet is how long a server must have been idle: maintenance looks for
-	// work about once a second.
+	// settleQuiet is for how many seconds a server must have been idle:
+	// maintenance looks for work about once a second.
 	settleQuiet = 4
 	// settleIdle is the processor time per second below which it is idle.
 	settleIdle = 150 * time.Millisecond
-	// settleLimit bounds the wait.
-	settleLimit = 10 * time.Minute
+	// settleLimit bounds the wait. Deltas are compacted two to three minutes after
+	// they arrived, and hours are computed once theirs are.
+	settleLimit = 15 * time.Minute
 )
 
-// Settle waits until a server with nothing to store does nothing any more: past
-// minutes are compacted, hours and days that have ended are computed. It returns
-// how long ago that was.
-func (s *Server) Settle(ctx context.Context) (ago time.Duration, err error) {
-	begun := time.Now()
+// Settle waits until a server whose queue is drained has compacted all deltas,
+// computed the hours and days that have ended, and does nothing any more. It
+// returns how long it has been idle.
+func (s *Server) Settle(ctx context.Context) (idle time.Duration, err error) {
+	started := time.Now()
 	last, err := s.Usage()
 	if err != nil {
 		return 0, err
 	}
 	for quiet := 0; quiet < settleQuiet; {
-		if time.Since(begun) > settleLimit {
-			return 0, fmt.Errorf("the server is still at work after %s", settleLimit)
-		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -38,11 +36,18 @@ func (s *Server) Settle(ctx context.Context) (ago time.Duration, err error) {
 		if err != nil {
 			return 0, err
 		}
+		m, err := Scrape(ctx, s.URL)
+		if err != nil {
+			return 0, err
+		}
 		quiet++
-		if now.CPU-last.CPU > settleIdle {
+		deltas := m[`millrace_store_rows{table="deltas"}`]
+		if now.CPU-last.CPU > settleIdle || deltas > 0 {
 			quiet = 0
 		}
-		last = now
+		if last = now; time.Since(started) > settleLimit {
+			return 0, fmt.Errorf("after %s the store still holds %.0f deltas or is at work", settleLimit, deltas)
+		}
 	}
 	return settleQuiet * time.Second, nil
 }

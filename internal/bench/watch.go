@@ -143,10 +143,10 @@ func Drained(ctx context.Context, c *client.Client, want int64) (map[string]time
 		if err != nil {
 			return nil, err
 		}
-		now := time.Now()
+		started := time.Now()
 		for _, sink := range []string{"events", "rollup"} {
 			if _, ok := done[sink]; !ok && got[sink] >= want {
-				done[sink] = now
+				done[sink] = started
 			}
 			if got[sink] > want {
 				return nil, fmt.Errorf("sink %s stored %d events of %d sent: something is counted twice", sink, got[sink], want)
@@ -155,12 +155,12 @@ func Drained(ctx context.Context, c *client.Client, want int64) (map[string]time
 		if len(done) == 2 {
 			return done, nil
 		}
-		wait := nextLook(last, got, want, now.Sub(looked))
-		looked = now
+		wait := nextLook(last, got, want, started.Sub(looked))
+		looked = started
 		if moved.IsZero() || got["events"] != last["events"] || got["rollup"] != last["rollup"] {
-			moved, last = now, got
+			moved, last = started, got
 		}
-		if now.Sub(moved) > time.Minute {
+		if started.Sub(moved) > time.Minute {
 			return nil, fmt.Errorf("the queue is not drained: of %d events the sinks stored %v, and nothing has moved for a minute", want, got)
 		}
 		select {
