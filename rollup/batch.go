@@ -6,24 +6,22 @@ import "github.com/millrace/millrace"
 // written to a Store while the engine goes on.
 type batch struct {
 	*millrace.CellBatch
-	arenas [][]byte // per state: the encoded sketches
-	ends   [][]int  // per state: where each one ends
+	w *worker
 }
 
 // newBatch returns an empty batch for n rows of t and those of other, which may
 // be nil.
-func newBatch(c *cube, t *table, set, n int, other *table) *batch {
+func newBatch(c *cube, w *worker, t *table, set, n int, other *table) *batch {
 	if other != nil {
 		n += other.len()
 	}
-	b := &batch{CellBatch: &millrace.CellBatch{
+	b := &batch{w: w, CellBatch: &millrace.CellBatch{
 		Rollup: c.Name, Set: c.Sets[set], Bucket: make([]int64, 0, n),
 		Dims: make([][]string, len(t.dims)), States: make([]millrace.StateColumn, len(c.layout.states)),
 	}}
 	for i := range b.Dims {
 		b.Dims[i] = make([]string, 0, n)
 	}
-	b.arenas, b.ends = make([][]byte, len(b.States)), make([][]int, len(b.States))
 	for i, p := range c.layout.states {
 		s := &b.States[i]
 		switch s.Kind = p.kind; p.kind {
@@ -32,7 +30,7 @@ func newBatch(c *cube, t *table, set, n int, other *table) *batch {
 		case millrace.StateMin, millrace.StateMax:
 			s.Floats = make([]float64, 0, n)
 		default:
-			b.ends[i] = make([]int, 0, n)
+			s.Blobs = make([][]byte, 0, n)
 		}
 	}
 	return b
@@ -42,10 +40,7 @@ func newBatch(c *cube, t *table, set, n int, other *table) *batch {
 // that has some stands for what is in none of its own cells: it is Other.
 func (b *batch) rows(c *cube, t *table, rows []uint32) {
 	if rows == nil {
-		rows = make([]uint32, t.len())
-		for i := range rows {
-			rows[i] = uint32(i)
-		}
+		rows = b.w.upTo(t.len())
 	}
 	for _, r := range rows {
 		b.Bucket = append(b.Bucket, c.starts[t.minutes[r]])
@@ -84,36 +79,44 @@ func (b *batch) state(i int, t *table, p place, rows []uint32) {
 			s.Floats = append(s.Floats, t.floats[p.at][r])
 		}
 	case millrace.StateHist:
-		h := &t.hists[p.at]
-		for _, r := range rows {
-			if !h.Empty(int(r)) {
-				b.arenas[i] = h.AppendTo(b.arenas[i], int(r))
-			}
-			b.ends[i] = append(b.ends[i], len(b.arenas[i]))
-		}
+		s.Blobs = b.w.encode(s.Blobs, &t.hists[p.at], rows)
 	case millrace.StateHLL:
-		h := &t.hlls[p.at]
-		for _, r := range rows {
-			if !h.Empty(int(r)) {
-				b.arenas[i] = h.AppendTo(b.arenas[i], int(r))
-			}
-			b.ends[i] = append(b.ends[i], len(b.arenas[i]))
-		}
+		s.Blobs = b.w.encode(s.Blobs, &t.hlls[p.at], rows)
 	}
 }
 
-// finish cuts the encoded sketches into blobs and returns the batch.
-func (b *batch) finish() *millrace.CellBatch {
-	for i, ends := range b.ends {
-		if ends == nil {
-			continue
+// sketches is a column of sketches.
+type sketches interface {
+	Empty(row int) bool
+	AppendTo(dst []byte, row int) []byte
+}
+
+// arenaBytes is how much is encoded before it is copied to memory of its own, of
+// the right size: little enough to be in the cache still.
+const arenaBytes = 1 << 17
+
+// encode appends the encodings of rows to blobs; that of an empty sketch is empty.
+func (w *worker) encode(blobs [][]byte, from sketches, rows []uint32) [][]byte {
+	w.arena, w.ends = w.arena[:0], w.ends[:0]
+	for _, r := range rows {
+		if !from.Empty(int(r)) {
+			w.arena = from.AppendTo(w.arena, int(r))
 		}
-		blobs, from := make([][]byte, len(ends)), 0
-		for j, to := range ends {
-			blobs[j] = b.arenas[i][from:to:to]
-			from = to
+		w.ends = append(w.ends, len(w.arena))
+		if len(w.arena) >= arenaBytes {
+			blobs = w.cut(blobs)
 		}
-		b.States[i].Blobs = blobs
 	}
-	return b.CellBatch
+	return w.cut(blobs)
+}
+
+// cut appends what is encoded to blobs.
+func (w *worker) cut(blobs [][]byte) [][]byte {
+	arena, from := append([]byte(nil), w.arena...), 0
+	for _, to := range w.ends {
+		blobs = append(blobs, arena[from:to:to])
+		from = to
+	}
+	w.arena, w.ends = w.arena[:0], w.ends[:0]
+	return blobs
 }

@@ -47,6 +47,10 @@ func (e *Engine) feed(c *cube, src *source, cols *columns, to int) {
 	}
 }
 
+// jumpShare is the part of the memory that is left free, a quarter: what grows
+// does so by jumps, a hash index by its size.
+const jumpShare = 4
+
 // fewUpdates is how many events times tables one goroutine does sooner than two.
 const fewUpdates = 1 << 12
 
@@ -54,7 +58,7 @@ const fewUpdates = 1 << 12
 // memory is used up: 0 if not even a probe.
 func (e *Engine) step(c *cube, cols *columns) int {
 	n := cols.n - cols.done
-	left := float64(e.limits.Memory - e.Size())
+	left := float64(e.limits.Memory - e.limits.Memory/jumpShare - e.cells - e.base)
 	switch {
 	case e.limits.Memory <= 0 || float64(n*len(c.fed)*c.layout.rowBytes()) < left:
 		return n // though every event made a row of every table

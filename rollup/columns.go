@@ -68,7 +68,7 @@ func (c *columns) reserve(l *layout, n int) {
 // sized returns s with n elements, those that it has kept.
 func sized[T any](s []T, n int) []T {
 	if n > cap(s) {
-		grown := make([]T, max(n, min(2*cap(s), maxChunk)))
+		grown := make([]T, max(n, cap(s)+min(cap(s), maxChunk/2)))
 		copy(grown, s)
 		s = grown
 	}

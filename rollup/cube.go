@@ -17,6 +17,7 @@ type cube struct {
 	limit   int      // events that cols holds at most
 	full    bool     // what is left of cols does not fit into the memory
 	growth  float64  // bytes of cells per event, expected
+	memory  int64    // Limits.Memory
 	starts  []int64  // the minutes of open cells, Unix seconds
 	minutes map[int64]uint32
 	ids     []uint32 // scratch: index in starts of the minutes of a chunk
@@ -35,12 +36,14 @@ const (
 	maxChunk = 1 << 18
 	// probe is how many events are tried first if memory is scarce.
 	probe = 1 << 14
+	// denseShare is the part of the memory that dense indexes take at most.
+	denseShare = 4
 	// minChunk is where fewer events would make the loops slow.
 	minChunk = 1 << 10
 )
 
 func newCube(r *Rollup, lim Limits) *cube {
-	c := &cube{Rollup: r, layout: newLayout(r), dicts: make([]*dict, len(r.Dimensions)), minutes: map[int64]uint32{}}
+	c := &cube{Rollup: r, layout: newLayout(r), dicts: make([]*dict, len(r.Dimensions)), minutes: map[int64]uint32{}, memory: lim.Memory}
 	for i, name := range r.Dimensions {
 		if c.layout.used[i] {
 			c.dicts[i] = newDict(name, lim.Values)
@@ -89,12 +92,19 @@ func (c *cube) adopt(nodes []planNode, spare []*table) []*table {
 			c.children[n.from] = append(c.children[n.from], i)
 			continue
 		}
+		c.fed = append(c.fed, i)
+	}
+	if c.memory > 0 {
+		share := c.memory / denseShare / 4 / int64(len(c.fed))
+		c.layout.maxDense = uint64(max(1<<10, min(share, maxDense)))
+	}
+	for _, i := range c.fed {
 		t := &table{}
 		if k := len(spare); k > 0 {
 			t, spare = spare[k-1], spare[:k-1]
 		}
-		t.open(c.layout, n.dims)
-		c.tables[i], c.fed = t, append(c.fed, i)
+		t.open(c.layout, nodes[i].dims)
+		c.tables[i] = t
 	}
 	slices.SortStableFunc(c.fed, func(a, b int) int {
 		return cmp.Compare(c.nodes[b].rows, c.nodes[a].rows)

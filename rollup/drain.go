@@ -58,12 +58,12 @@ func (c *cube) batch(w *worker, t *table, set int, hour int64) *millrace.CellBat
 	if keep != nil {
 		n = len(keep)
 	}
-	b := newBatch(c, t, set, n, other)
+	b := newBatch(c, w, t, set, n, other)
 	b.rows(c, t, keep)
 	if other != nil {
 		b.rows(c, other, nil)
 	}
-	return b.finish()
+	return b.CellBatch
 }
 
 // overflow returns a table of the minutes with what keep, which ascends, leaves

@@ -94,14 +94,19 @@ func (e *Engine) Fold(arrived int64, events []millrace.Event) {
 	e.arrived = max(e.arrived, arrived)
 	for _, c := range e.cubes {
 		for rest := events; len(rest) > 0; {
-			rest = rest[c.encoder.encode(c.cols, rest, c.limit):]
-			if c.cols.n >= c.limit {
-				// If memory does not suffice the caller, who asks Size, drains soon;
-				// one who does not has to live with what it takes.
+			// If memory does not suffice the caller, who asks Size, drains soon: until
+			// then columns grow. One who does not has to live with what it takes.
+			limit := c.limit
+			if c.full {
+				limit *= 2
+			}
+			rest = rest[c.encoder.encode(c.cols, rest, limit):]
+			if c.cols.n >= limit {
 				e.work(c, c.full)
 			}
 		}
 	}
+	e.measureBase()
 }
 
 // Work updates the cells with the events that Fold has only taken in. Callers

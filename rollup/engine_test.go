@@ -428,7 +428,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 		}
 	}
-	margin := int64(probe * len(e.cubes[0].fed) * 4 * e.cubes[0].layout.rowBytes())
+	margin := int64(probe * len(e.cubes[0].fed) * 2 * e.cubes[0].layout.rowBytes())
 	if total != int64(n) || drains < 3 || peak > limit+margin {
 		t.Fatalf("total %d of %d, %d drains, peak %d of %d (margin %d)", total, n, drains, peak, limit, margin)
 	}

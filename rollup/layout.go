@@ -16,6 +16,8 @@ type layout struct {
 	floats []floatInput
 	hists  []string // fields
 	hlls   []string // fields
+
+	maxDense uint64 // see level; changed only while no cell is open
 }
 
 // place is where a state of the schema is kept: the index among the states of
@@ -40,7 +42,7 @@ type floatInput struct {
 }
 
 func newLayout(r *Rollup) *layout {
-	l := &layout{used: make([]bool, len(r.Dimensions))}
+	l := &layout{used: make([]bool, len(r.Dimensions)), maxDense: maxDense}
 	for _, s := range r.Sets {
 		for _, d := range s.Dims {
 			l.used[d] = true
@@ -96,8 +98,8 @@ func (l *layout) eventBytes() int {
 	return n
 }
 
-// rowBytes is about what a new row takes: its key in columns and index, and its
-// states while they are small.
+// rowBytes is about what a new row takes: its key in columns and indexes, and
+// its states while they are small.
 func (l *layout) rowBytes() int {
-	return 48 + 8*len(l.sums) + 8*len(l.floats) + 64*len(l.hists) + 64*len(l.hlls)
+	return 128 + 8*len(l.sums) + 8*len(l.floats) + 64*len(l.hists) + 64*len(l.hlls)
 }

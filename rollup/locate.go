@@ -35,6 +35,7 @@ type level struct {
 	radix   []uint64 // per dimension of dims: codes below it have keys
 	factors []uint64 // per dimension of dims: what its code counts in a key
 	span    uint64   // product of radix: keys of one minute or number before
+	most    uint64   // keys that dense may have
 	n       uint32   // numbers given
 	dense   []uint32 // number + 1 by key
 	hash    index    // key to number, of keys beyond dense
@@ -45,7 +46,7 @@ type level struct {
 
 const (
 	// maxSlab bounds the keys of a minute that has a slab, and of tables of one
-	// level; maxDense all keys in dense: 8 MiB.
+	// level; maxDense all keys in dense, 8 MiB, unless there is little memory.
 	maxSlab  = 1 << 19
 	maxDense = 1 << 21
 	// A level takes dimensions, up to levelDims, while its keys are no more than
@@ -88,6 +89,7 @@ func (t *table) arrange(dicts []*dict) {
 		t.levels = sizedColumns(t.levels, len(t.levels)+1)
 		l := &t.levels[len(t.levels)-1]
 		l.reset()
+		l.most = t.layout.maxDense
 		for l.span = 1; len(order) > 0 && len(l.dims) < levelDims; order = order[1:] {
 			j := order[0]
 			if len(l.dims) > 0 && l.span*radix[j] > group {
@@ -166,7 +168,7 @@ func (l *level) begin(src *source) {
 		if more := int(id) + 1 - len(l.slabs); more > 0 {
 			l.slabs = grown(l.slabs, more)
 		}
-		if l.slabs[id] == 0 && l.span <= maxSlab && uint64(src.counts[i])*keysPerEvent >= l.span && uint64(len(l.dense))+l.span <= maxDense {
+		if l.slabs[id] == 0 && l.span <= maxSlab && uint64(src.counts[i])*keysPerEvent >= l.span && uint64(len(l.dense))+l.span <= l.most {
 			l.dense = grown(l.dense, int(l.span))
 			l.owners = append(l.owners, id)
 			l.slabs[id] = uint32(len(l.owners))
@@ -182,7 +184,7 @@ func (l *level) begin(src *source) {
 // cover makes dense of a further level long enough for the numbers that the
 // level before has given, as far as it may be.
 func (l *level) cover(before uint32) {
-	if want := min(uint64(before), maxDense/l.span) * l.span; want > uint64(len(l.dense)) {
+	if want := min(uint64(before), l.most/l.span) * l.span; want > uint64(len(l.dense)) {
 		l.dense = grown(l.dense, int(want)-len(l.dense))
 	}
 }

@@ -6,14 +6,14 @@ package rollup
 // mapEntryBytes is about what an entry of a map of minutes takes.
 const mapEntryBytes = 32
 
-// Size returns the memory that the engine holds, in bytes; if a drain is needed
-// before events that were taken in can be put into cells, it adds what these
-// would need. Callers drain an engine whose Size exceeds Limits.Memory.
+// Size returns the memory that the engine holds, in bytes. It exceeds
+// Limits.Memory too if a drain is needed before events that were taken in can be
+// put into cells. Callers drain an engine whose Size exceeds it.
 func (e *Engine) Size() int64 {
 	size := e.cells + e.base
 	for _, c := range e.cubes {
 		if c.full {
-			size += int64(float64(c.cols.n-c.cols.done)*c.growth) + 1
+			return max(size, e.limits.Memory+1)
 		}
 	}
 	return size
@@ -21,7 +21,7 @@ func (e *Engine) Size() int64 {
 
 // measure counts the memory anew.
 func (e *Engine) measure() {
-	e.cells, e.base = 0, int64(e.workers.bytes())
+	e.cells = 0
 	for _, t := range e.spare {
 		e.cells += int64(t.bytes())
 	}
@@ -29,6 +29,14 @@ func (e *Engine) measure() {
 		for _, i := range c.fed {
 			e.cells += int64(c.tables[i].bytes())
 		}
+	}
+	e.measureBase()
+}
+
+// measureBase counts the memory apart from tables anew.
+func (e *Engine) measureBase() {
+	e.base = int64(e.workers.bytes())
+	for _, c := range e.cubes {
 		e.base += int64(c.bytes())
 	}
 }
@@ -100,14 +108,17 @@ func (e *Engine) trim() {
 	for _, t := range all {
 		held += t.bytes()
 	}
-	if held <= int(e.limits.Memory/keptShare) {
+	e.measure()
+	keep := max(0, int(e.limits.Memory-e.base)/keptShare)
+	if held <= keep {
 		return
 	}
 	// The largest give most.
 	for _, t := range all {
-		t.trim(int(e.limits.Memory / keptShare / int64(len(all))))
+		t.trim(keep / len(all))
 	}
 }
 
-// keptShare is the part of the memory that is kept for reuse at most: half.
+// keptShare is the part of what dictionaries and columns leave of the memory that
+// is kept for reuse at most: half.
 const keptShare = 2

@@ -9,6 +9,9 @@ type worker struct {
 	buckets []sketch.Bucket
 	hashes  []uint64
 	weights []int64
+	arena   []byte   // encoded sketches
+	ends    []int    // where each one ends in arena
+	ascend  []uint32 // 0, 1, 2 …
 	order   []uint32 // rows of a source, or those of a table that are emitted
 }
 
@@ -110,5 +113,14 @@ func (t *table) sketchFew(w *worker, cols *columns, from int) {
 
 // bytes returns how much memory the worker holds.
 func (w *worker) bytes() int {
-	return 4*cap(w.rows) + 4*cap(w.at) + 2*cap(w.buckets) + 8*cap(w.hashes) + 8*cap(w.weights) + 4*cap(w.order)
+	return 4*cap(w.rows) + 4*cap(w.at) + 2*cap(w.buckets) + 8*cap(w.hashes) + 8*cap(w.weights) +
+		4*(cap(w.order)+cap(w.ascend)) + cap(w.arena) + 8*cap(w.ends)
+}
+
+// upTo returns the numbers below n.
+func (w *worker) upTo(n int) []uint32 {
+	for len(w.ascend) < n {
+		w.ascend = append(w.ascend, uint32(len(w.ascend)))
+	}
+	return w.ascend[:n]
 }

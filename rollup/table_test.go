@@ -33,7 +33,7 @@ func TestLocateEqualsMap(t *testing.T) {
 			}
 			table := &table{}
 			for range 3 { // memory is used again
-				table.open(&layout{}, dims(1)<<len(c.sizes)-1)
+				table.open(&layout{maxDense: maxDense}, dims(1)<<len(c.sizes)-1)
 				testLocate(t, rng, table, dicts, c.sizes)
 				table.reset()
 			}
