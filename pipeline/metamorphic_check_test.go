@@ -2,10 +2,10 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/rollup"
@@ -90,24 +90,27 @@ func (g *group) merge(weight int64, metrics map[string]*naiveMetric) {
 
 // groups returns the oracle's cells of a set at a granularity.
 func (o *oracle) groups(r *rollup.Rollup, set millrace.DimensionSet, g millrace.Granularity) map[string]*group {
-	names := make([]string, len(set.Dims))
-	for i, d := range set.Dims {
-		names[i] = r.Dimensions[d]
-	}
+	names := setNames(r, set)
 	out := map[string]*group{}
-	for _, c := range o.bySet[r.Name+" "+setName(names)] {
+	for _, c := range o.bySet[r.Name+" "+strings.Join(names, ",")] {
 		bucket := g.Floor(c.minute)
-		key := cellKey(r.Name, bucket, c.dims)
-		if out[key] == nil {
+		key := cellKey(r.Name, bucket, names, c.values)
+		switch have := out[key]; {
+		case have == nil && g == millrace.Minute: // the only one
+			out[key] = &group{bucket: bucket, other: allOther(c.values), weight: c.weight, metrics: c.metrics}
+			continue
+		case have == nil:
 			out[key] = newGroup(bucket)
-			out[key].other = len(c.dims) > 0
-			for _, v := range c.dims {
-				out[key].other = out[key].other && v == rollup.Other
-			}
+			out[key].other = allOther(c.values)
 		}
 		out[key].merge(c.weight, c.metrics)
 	}
 	return out
+}
+
+// allOther reports whether values are what a set's cap folds cells into.
+func allOther(values []string) bool {
+	return len(values) > 0 && !slices.ContainsFunc(values, func(v string) bool { return v != rollup.Other })
 }
 
 // compareSet compares the cells of a set. Where the set's cap has folded cells,
@@ -118,9 +121,9 @@ func (d *driver) compareSet(ctx context.Context, r *rollup.Rollup, set millrace.
 	folded := d.o.reported[reason]
 	if folded > 0 {
 		d.stats.FoldedSets++
-	}
-	if err := d.o.capObeyed(reason); err != nil {
-		return err
+		if err := d.o.capReached(r, set); err != nil {
+			return err
+		}
 	}
 	states := make([]int, len(r.States()))
 	for i := range states {
@@ -147,30 +150,35 @@ func (d *driver) compareSet(ctx context.Context, r *rollup.Rollup, set millrace.
 	return nil
 }
 
-// capObeyed checks how many cells a set has in this session, and that nothing
-// was folded while there was room. Cells are counted each time they are stored,
-// and the limiter is a Bloom filter that lets some pass: the bound is generous.
-func (o *oracle) capObeyed(reason string) error {
-	if o.reported[reason] > 0 && o.opts.SetCells >= 1_000_000 {
-		return errors.New("folded far below the cap")
+// capReached checks that nothing was folded while there was room.
+func (o *oracle) capReached(r *rollup.Rollup, set millrace.DimensionSet) error {
+	combos, names := map[string]bool{}, setNames(r, set)
+	for _, c := range o.bySet[r.Name+" "+strings.Join(names, ",")] {
+		combos[cellKey("", 0, names, c.values)] = true
+	}
+	if len(combos) <= o.opts.SetCells {
+		return fmt.Errorf("folded although there are %d combinations, and room for %d", len(combos), o.opts.SetCells)
 	}
 	return nil
 }
 
-func rowKey(r *rollup.Rollup, set millrace.DimensionSet, cells *millrace.CellBatch, row int) (key string, dims map[string]string) {
-	dims = map[string]string{}
+// rowKey returns the key of a row of an answer, and its values in that order.
+func rowKey(r *rollup.Rollup, set millrace.DimensionSet, names []string, cells *millrace.CellBatch, row int) (string, []string) {
+	values := make([]string, len(names))
 	for i, d := range set.Dims {
-		dims[r.Dimensions[d]] = cells.Dims[i][row]
+		at, _ := slices.BinarySearch(names, r.Dimensions[d])
+		values[at] = cells.Dims[i][row]
 	}
-	return cellKey(r.Name, cells.Bucket[row], dims), dims
+	return cellKey(r.Name, cells.Bucket[row], names, values), values
 }
 
 func (d *driver) compareCells(r *rollup.Rollup, set millrace.DimensionSet, cells *millrace.CellBatch, want map[string]*group) error {
 	if cells.Len() != len(want) {
 		return fmt.Errorf("%d cells, want %d", cells.Len(), len(want))
 	}
+	names := setNames(r, set)
 	for row := range cells.Len() {
-		key, _ := rowKey(r, set, cells, row)
+		key, _ := rowKey(r, set, names, cells, row)
 		w := want[key]
 		if w == nil {
 			return fmt.Errorf("cell %.200s should not be", key)
@@ -197,14 +205,11 @@ func (d *driver) compareFolded(r *rollup.Rollup, set millrace.DimensionSet, cell
 			missing += w.weight
 		}
 	}
+	names := setNames(r, set)
 	for row := range cells.Len() {
-		key, dims := rowKey(r, set, cells, row)
+		key, values := rowKey(r, set, names, cells, row)
 		weight := cells.States[count].Ints[row]
-		other := true
-		for _, v := range dims {
-			other = other && v == rollup.Other
-		}
-		if other {
+		if allOther(values) {
 			continue
 		}
 		w := want[key]

@@ -352,22 +352,24 @@ func (o *oracle) admissions(got []millrace.Admission) error {
 	return nil
 }
 
-// emitted counts the cells of sets that are not all "(other)".
+// emitted notes which combinations of values a set has stored in this session,
+// and checks the set's cap: a limit per hour of arrival, in which a Bloom filter
+// may let one in a hundred more pass.
 func (o *oracle) emitted(cells []*millrace.CellBatch) {
 	for _, b := range cells {
-		for i := range o.version.rollups {
-			r := o.version.rollups[i]
-			if r.Name != b.Rollup {
-				continue
+		i := slices.IndexFunc(o.version.rollups, func(r *rollup.Rollup) bool { return r.Name == b.Rollup })
+		r := o.version.rollups[i]
+		names, set := setNames(r, b.Set), b.Rollup+" ["+r.SetName(b.Set)+"]"
+		if o.combos[set] == nil {
+			o.combos[set] = map[string]bool{}
+		}
+		for row := range b.Bucket {
+			if _, values := rowKey(r, b.Set, names, b, row); !allOther(values) {
+				o.combos[set][cellKey("", 0, names, values)] = true
 			}
-			for row := range b.Bucket {
-				for _, d := range b.Dims {
-					if d[row] != rollup.Other {
-						o.realCells[b.Rollup+" ["+r.SetName(b.Set)+"]"]++
-						break
-					}
-				}
-			}
+		}
+		if n, most := len(o.combos[set]), len(o.hours)*(o.opts.SetCells+o.opts.SetCells/100+1); n > most {
+			o.bad("%s has stored %d combinations, want at most %d", set, n, most)
 		}
 	}
 }

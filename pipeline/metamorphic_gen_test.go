@@ -83,6 +83,8 @@ type generator struct {
 	arrived int64
 	seqs    map[string]int64
 	ids     int
+
+	perRecord int // events in a record, at most
 }
 
 // newScenario draws the scenario of a seed with about size events.
@@ -95,8 +97,9 @@ func newScenario(seed uint64, size int) *scenario {
 		g.card[f] = 1 + int(math.Exp(g.rng.Float64()*7)) // up to about 1,100
 	}
 	g.unit = g.chance(40)
+	g.perRecord = max(40, size/50)
 	g.limits(size)
-	g.definitions()
+	g.definitions(size)
 	for g.sc.events < size {
 		g.record()
 	}
@@ -130,7 +133,7 @@ func (g *generator) limits(size int) {
 
 // definitions draws the first version and up to three reloads, each of which
 // changes the one before.
-func (g *generator) definitions() {
+func (g *generator) definitions(size int) {
 	var defs []rollup.Definition
 	for i := range 1 + g.rng.IntN(2) {
 		def := rollup.Definition{Name: string(rune('a' + i))}
@@ -150,6 +153,12 @@ func (g *generator) definitions() {
 	}
 	wheres := map[string]func(*millrace.Event) bool{}
 	g.pickWheres(defs, wheres, 100)
+	if size >= 1000 { // enough for distinct counts that are estimates
+		def := &defs[0]
+		def.Where, wheres[def.Name] = "", genWheres[0].take
+		def.Sets = append(def.Sets, []string{})
+		g.addMetric(def, "uniq(id)")
+	}
 	g.version(defs, wheres)
 	for range g.rng.IntN(4) {
 		defs, wheres = slices.Clone(defs), mapClone(wheres)
@@ -271,7 +280,7 @@ func (g *generator) record() {
 		Partition: g.rng.Int32N(sc.parts), Arrived: g.arrived - g.rng.Int64N(int64(2*time.Second)),
 		Project: []string{"default", "p1"}[g.rng.IntN(2)], Source: fmt.Sprint("src", g.rng.IntN(3)), Parts: 1,
 	}}
-	n := 1 + g.rng.IntN(40)
+	n := 1 + g.rng.IntN(g.perRecord)
 	if g.chance(10) {
 		n = 0 // all of it is rejected
 	}

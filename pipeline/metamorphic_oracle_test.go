@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,16 +26,16 @@ type oracle struct {
 	positions map[int32]millrace.Position
 	pending   []*pendingRecord // fed to the sink and not committed, in that order
 
-	seen      map[string]bool // client, sequence and part
-	cells     map[string]*naiveCell
-	bySet     map[string][]*naiveCell
-	dims      map[string]*naiveDim // by ROLLUP.DIMENSION
-	accounts  map[millrace.Outcome]millrace.LedgerEntry
-	newest    int64              // latest arrival in this session
-	reported  map[string]int64   // folded weight of the sink's accounts, by reason
-	realCells map[string]int     // per set and session: cells emitted that are not all "(other)"
-	hours     map[int64]struct{} // of arrival, in this session
-	problems  []string
+	seen     map[string]bool // client, sequence and part
+	cells    map[string]*naiveCell
+	bySet    map[string][]*naiveCell
+	dims     map[string]*naiveDim // by ROLLUP.DIMENSION
+	accounts map[millrace.Outcome]millrace.LedgerEntry
+	newest   int64                      // latest arrival in this session
+	reported map[string]int64           // folded weight of the sink's accounts, by reason
+	combos   map[string]map[string]bool // per set: values, not all "(other)", stored in this session
+	hours    map[int64]struct{}         // of arrival, in this session
+	problems []string
 }
 
 type pendingRecord struct {
@@ -52,10 +53,10 @@ type naiveDim struct {
 // naiveCell is a cell: the values of its dimensions by name and every value of
 // every metric that it was given.
 type naiveCell struct {
-	minute  int64
-	dims    map[string]string
-	weight  int64
-	metrics map[string]*naiveMetric
+	minute        int64
+	names, values []string // of its dimensions
+	weight        int64
+	metrics       map[string]*naiveMetric
 }
 
 type naiveMetric struct {
@@ -75,7 +76,7 @@ func newOracle(opts *Options) *oracle {
 	return &oracle{
 		opts: opts, positions: map[int32]millrace.Position{}, seen: map[string]bool{}, cells: map[string]*naiveCell{}, bySet: map[string][]*naiveCell{},
 		dims: map[string]*naiveDim{}, accounts: map[millrace.Outcome]millrace.LedgerEntry{}, reported: map[string]int64{},
-		realCells: map[string]int{}, hours: map[int64]struct{}{},
+		combos: map[string]map[string]bool{}, hours: map[int64]struct{}{},
 	}
 }
 
@@ -94,7 +95,7 @@ func (o *oracle) begin(v *version) {
 			d.seen[value] = restored
 		}
 	}
-	clear(o.realCells)
+	clear(o.combos)
 	clear(o.hours)
 }
 
@@ -213,11 +214,12 @@ func (o *oracle) event(def *rollup.Rollup, arrived int64, e *millrace.Event) {
 	}
 	minute := time.Unix(0, e.Time).UTC().Truncate(time.Minute).Unix()
 	for _, set := range def.Sets {
-		dims := map[string]string{}
-		for _, d := range set.Dims {
-			dims[def.Dimensions[d]] = values[def.Dimensions[d]]
+		names := setNames(def, set)
+		dims := make([]string, len(names))
+		for i, n := range names {
+			dims[i] = values[n]
 		}
-		o.cell(def.Name, minute, dims).add(def, e)
+		o.cell(def.Name, minute, names, dims).add(def, e)
 	}
 }
 
@@ -280,27 +282,36 @@ func (o *oracle) retire(c *millrace.Commit) {
 	}
 }
 
-// setName is how a set is called whatever the order of its dimensions.
-func setName(names []string) string {
-	return strings.Join(slices.Sorted(slices.Values(names)), ",")
-}
-
-func cellKey(rollupName string, minute int64, dims map[string]string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %d", rollupName, minute)
-	for _, n := range slices.Sorted(maps.Keys(dims)) {
-		fmt.Fprintf(&b, " %s=%d:%s", n, len(dims[n]), dims[n])
+// setNames returns the dimensions of a set in an order that does not depend on
+// the definition.
+func setNames(r *rollup.Rollup, set millrace.DimensionSet) []string {
+	names := make([]string, len(set.Dims))
+	for i, d := range set.Dims {
+		names[i] = r.Dimensions[d]
 	}
-	return b.String()
+	slices.Sort(names)
+	return names
 }
 
-func (o *oracle) cell(rollupName string, minute int64, dims map[string]string) *naiveCell {
-	key := cellKey(rollupName, minute, dims)
+// cellKey tells cells of a rollup apart; no two lists of values are alike.
+func cellKey(rollupName string, bucket int64, names, values []string) string {
+	b := make([]byte, 0, 100)
+	b = strconv.AppendInt(append(append(b, rollupName...), ' '), bucket, 10)
+	for i, n := range names {
+		b = append(append(append(b, ' '), n...), '=')
+		b = strconv.AppendInt(b, int64(len(values[i])), 10)
+		b = append(append(b, ':'), values[i]...)
+	}
+	return string(b)
+}
+
+func (o *oracle) cell(rollupName string, minute int64, names, values []string) *naiveCell {
+	key := cellKey(rollupName, minute, names, values)
 	c := o.cells[key]
 	if c == nil {
-		c = &naiveCell{minute: minute, dims: dims, metrics: map[string]*naiveMetric{}}
+		c = &naiveCell{minute: minute, names: names, values: values, metrics: map[string]*naiveMetric{}}
 		o.cells[key] = c
-		set := rollupName + " " + setName(slices.Collect(maps.Keys(dims)))
+		set := rollupName + " " + strings.Join(names, ",")
 		o.bySet[set] = append(o.bySet[set], c)
 	}
 	return c

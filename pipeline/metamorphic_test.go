@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -23,12 +24,13 @@ func TestRollupsAgainstOracle(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var sum driveStats
+	var next atomic.Uint64
 	t.Run("seed", func(t *testing.T) {
-		const lanes = 4
+		const lanes = 2 // processors of a small machine
 		for lane := range uint64(lanes) {
 			t.Run(fmt.Sprint("lane", lane), func(t *testing.T) {
 				t.Parallel()
-				for seed := lane; seed < n; seed += lanes {
+				for seed := next.Add(1) - 1; seed < n; seed = next.Add(1) - 1 {
 					stats := checkSeed(t, seed, sizeOf(seed))
 					mu.Lock()
 					sum.add(stats)
@@ -44,6 +46,23 @@ func TestRollupsAgainstOracle(t *testing.T) {
 	if sum.Sessions < int(n) || sum.FoldedDims < int(n)/20 || sum.Early < int(n)/20 || sum.Poisoned == 0 {
 		t.Errorf("the cases are too tame: %+v", sum)
 	}
+}
+
+// TestLargeRollupsAgainstOracle has enough events for whole chunks of the engine
+// and for plans that change; with MILLRACE_SOAK=1 also more than a chunk at once.
+func TestLargeRollupsAgainstOracle(t *testing.T) {
+	if raceDetector {
+		t.Skip("takes a minute under the race detector")
+	}
+	t.Parallel()
+	var sum driveStats
+	for seed := range uint64(2) {
+		sum.add(checkSeed(t, 2_000_000+seed, 20_000))
+	}
+	if os.Getenv("MILLRACE_SOAK") != "" {
+		sum.add(checkSeed(t, 3_000_000, 300_000))
+	}
+	t.Logf("%+v", sum)
 }
 
 // TestRollupsSeed runs the case that MILLRACE_SEED names, of MILLRACE_SIZE events.
@@ -71,11 +90,11 @@ func FuzzRollups(f *testing.F) {
 func sizeOf(seed uint64) int {
 	switch {
 	case seed%100 == 99:
-		return 3000
+		return 2000
 	case seed%10 == 9:
-		return 600
+		return 250
 	}
-	return 10 + int(seed%7)*15
+	return 5 + int(seed%7)*9
 }
 
 // checkSeed runs a case. One that fails is made smaller first, by leaving out
