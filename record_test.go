@@ -13,7 +13,7 @@ import (
 func TestBatchReuse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	b := &Batch{}
-	for record := range 100 {
+	for record := range 30 {
 		r := &Record{Arrived: int64(record), Service: fmt.Sprint("s", record)}
 		b.Reset(r)
 		var want []string
@@ -27,7 +27,7 @@ func TestBatchReuse(t *testing.T) {
 			e.HasTime, e.MultiLine, e.Weight = true, true, 7
 			n := rng.IntN(12)
 			if rng.IntN(30) == 0 {
-				n = rng.IntN(5000)
+				n = rng.IntN(3000)
 			}
 			var text strings.Builder
 			for k := range n {
@@ -74,7 +74,7 @@ func TestBatchReuse(t *testing.T) {
 func TestBatchLetsGo(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	b := &Batch{}
-	for record := range 200 {
+	for record := range 60 {
 		mark := fmt.Sprint(record)
 		b.Reset(&Record{Service: mark})
 		for i := range 1 + rng.IntN(60) {
@@ -87,7 +87,8 @@ func TestBatchLetsGo(t *testing.T) {
 			}
 		}
 		b.Reset(&Record{})
-		old := func(s string) bool { return s != "" && s != mark && s != fmt.Sprint(record-1) }
+		before := fmt.Sprint(record - 1)
+		old := func(s string) bool { return s != "" && s != mark && s != before }
 		for _, e := range b.Events[:cap(b.Events)] {
 			if old(e.Service) {
 				t.Fatalf("after record %d an event of %s is held", record, e.Service)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // arrivedTest is the arrival of tests that need one: 2026-03-05 12:00:00 UTC.
@@ -211,6 +212,44 @@ func FuzzMinute(f *testing.F) {
 			t.Fatalf("%q after %q: %d, want %d (%d bytes, %v)", text, before, got, ns, n, ok)
 		}
 	})
+}
+
+// FuzzCLFMinute compares the minute of the Common Log Format with the parser.
+func FuzzCLFMinute(f *testing.F) {
+	for _, s := range []string{
+		"05/Mar/2026:11:59:58 +0000", "05/Mar/2026:11:59:60 +0000", "05/mar/2026:11:59:58 -0730", "05/Mar/2026:11:59:5x +0000",
+		"05/Mar/2026:11:59:58 +0030", "31/Dec/1969:23:59:59 +0000", "11/Apr/2262:23:47:15 +0000", "05/Mar/2026:11:59:58 ~0000",
+	} {
+		f.Add("05/Mar/2026:11:59:07 +0000", s)
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, before, text string) {
+		const length = len("05/Mar/2026:11:59:58 +0000")
+		if len(text) != length {
+			return
+		}
+		var m clfMinute
+		if ns, n, ok := parseTime([]byte(before), arrivedTest); ok && n == len(before) {
+			m.learn([]byte(before), ns)
+		}
+		got, ok := m.parse(unsafe.Pointer(unsafe.StringData(text)), 0)
+		if !ok {
+			return
+		}
+		if ns, n, ok := parseTime([]byte(text), arrivedTest); !ok || n != length || ns != got {
+			t.Fatalf("%q after %q: %d, want %d (%d bytes, %v)", text, before, got, ns, n, ok)
+		}
+	})
+}
+
+func TestCLFMinuteIsUsed(t *testing.T) {
+	var m clfMinute
+	m.learn([]byte("05/Mar/2026:11:59:07 +0100"), time.Date(2026, 3, 5, 10, 59, 7, 0, time.UTC).UnixNano())
+	b := []byte("[05/Mar/2026:11:59:58 +0100]")
+	want := time.Date(2026, 3, 5, 10, 59, 58, 0, time.UTC).UnixNano()
+	if got, ok := m.parse(unsafe.Pointer(unsafe.SliceData(b)), 1); !ok || got != want {
+		t.Fatalf("got %d %v, want %d", got, ok, want)
+	}
 }
 
 func TestMinuteIsUsed(t *testing.T) {
