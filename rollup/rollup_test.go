@@ -368,6 +368,8 @@ func TestFoldDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkFold folds parsed events, drains included, with this engine and the
+// one before it.
 func BenchmarkFold(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -376,9 +378,13 @@ func BenchmarkFold(b *testing.B) {
 		{"defaults", Defaults()},
 		{"16sets", []Definition{testDef}},
 	} {
-		b.Run(bench.name, func(b *testing.B) {
-			e := NewEngine(compile(b, bench.defs...), Limits{Values: 100_000})
-			events := testEvents(rand.New(rand.NewPCG(1, 1)), 4096)
+		rollups := compile(b, bench.defs...)
+		events := testEvents(rand.New(rand.NewPCG(1, 1)), 4096)
+		type engine interface {
+			Fold(arrived int64, events []millrace.Event)
+			Drain() Drained
+		}
+		run := func(b *testing.B, e engine) {
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += len(events) {
 				e.Fold(0, events)
@@ -386,7 +392,10 @@ func BenchmarkFold(b *testing.B) {
 					e.Drain()
 				}
 			}
-		})
+		}
+		lim := Limits{Values: 100_000, Workers: 1}
+		b.Run(bench.name+"/now", func(b *testing.B) { run(b, NewEngine(rollups, lim)) })
+		b.Run(bench.name+"/before", func(b *testing.B) { run(b, newPrevious(rollups, lim)) })
 	}
 }
 
