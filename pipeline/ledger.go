@@ -57,6 +57,15 @@ func (a *accounts) take() []millrace.LedgerEntry {
 	return out
 }
 
+// FoldedAt names where weight was folded, as accounts do: ROLLUP.DIMENSION or
+// ROLLUP [SET].
+func FoldedAt(f rollup.Folded) string {
+	if f.Dimension == "" {
+		return f.Rollup + " [" + f.Set + "]"
+	}
+	return f.Rollup + "." + f.Dimension
+}
+
 // foldedEntries accounts for weight that the rollups show under "(other)". An
 // event may be folded in many dimensions and sets, and by then its cells do not
 // know its source: these entries have a weight only, no project and no source,
@@ -64,13 +73,9 @@ func (a *accounts) take() []millrace.LedgerEntry {
 func foldedEntries(folded []rollup.Folded, arrived int64) []millrace.LedgerEntry {
 	out := make([]millrace.LedgerEntry, len(folded))
 	for i, f := range folded {
-		reason := f.Rollup + "." + f.Dimension
-		if f.Dimension == "" {
-			reason = f.Rollup + " [" + f.Set + "]"
-		}
 		out[i] = millrace.LedgerEntry{
 			Sink: millrace.SinkRollup, Minute: arrived / 60e9 * 60,
-			Outcome: millrace.OutcomeFolded, Reason: reason, Weight: f.Weight,
+			Outcome: millrace.OutcomeFolded, Reason: FoldedAt(f), Weight: f.Weight,
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -59,6 +60,24 @@ type Reason struct {
 type Ledger struct {
 	Balanced bool      `json:"balanced"` // every account adds up
 	Accounts []Account `json:"accounts"` // by project, source, sink
+	Folded   []Folded  `json:"folded"`   // heaviest first; not attributed to projects and sources, so empty if the request names one
+}
+
+// Folded is weight that a rollup counts under "(other)" because a dimension or
+// a set of dimensions is at its cap. It is part of what is stored: totals are
+// exact, and an event may be folded in several places.
+type Folded struct {
+	Where  string `json:"where"` // ROLLUP.DIMENSION or ROLLUP [SET]
+	Weight int64  `json:"weight"`
+	Hint   string `json:"hint"` // the setting that raises the cap
+}
+
+// FoldedHint says how to keep more of what is folded at a place.
+func FoldedHint(where string) string {
+	if strings.HasSuffix(where, "]") {
+		return "more combinations than pipeline.set_cells in an hour; raise it or take a dimension out of the set"
+	}
+	return "more values than pipeline.dimension_values; raise it or use a field with fewer values"
 }
 
 // Ledger returns the accounts, one per project, source and sink.
@@ -72,8 +91,12 @@ func (s *Service) Ledger(ctx context.Context, req LedgerRequest) (*Ledger, error
 		project, source string
 	}
 	index := map[key]int{}
-	out := &Ledger{Balanced: true, Accounts: []Account{}}
+	out := &Ledger{Balanced: true, Accounts: []Account{}, Folded: []Folded{}}
 	for _, e := range entries {
+		if e.Outcome == millrace.OutcomeFolded {
+			out.Folded = append(out.Folded, Folded{e.Reason, e.Weight, FoldedHint(e.Reason)})
+			continue
+		}
 		k := key{e.Sink, e.Project, e.Source}
 		i, ok := index[k]
 		if !ok {
@@ -88,6 +111,9 @@ func (s *Service) Ledger(ctx context.Context, req LedgerRequest) (*Ledger, error
 		a.close()
 		out.Balanced = out.Balanced && a.Balanced()
 	}
+	slices.SortFunc(out.Folded, func(a, b Folded) int {
+		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Where, b.Where))
+	})
 	slices.SortFunc(out.Accounts, func(a, b Account) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Sink, b.Sink))
 	})
@@ -183,6 +209,9 @@ func (s *Service) Arrivals(ctx context.Context, req LedgerRequest) ([]ArrivalPoi
 	index := map[key]int{}
 	var out []ArrivalPoint
 	for _, e := range entries {
+		if e.Outcome == millrace.OutcomeFolded {
+			continue
+		}
 		k := key{e.Minute, e.Sink}
 		i, ok := index[k]
 		if !ok {

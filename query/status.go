@@ -16,6 +16,8 @@ type PipelineStatus struct {
 	Partitions []PartitionStatus `json:"partitions"`
 	Sinks      []SinkStatus      `json:"sinks"`
 
+	Rollups RollupStatus `json:"rollups"`
+
 	QueueBytes  int64 `json:"queue_bytes"`  // on disk
 	DiskFree    int64 `json:"disk_free"`    // of the file system of the data directory
 	DiskTotal   int64 `json:"disk_total"`   // of the same
@@ -23,6 +25,17 @@ type PipelineStatus struct {
 	MemoryLimit int64 `json:"memory_limit"` // the memory setting
 
 	Problems []string `json:"problems"` // what an operator should look at now, in words
+}
+
+// RollupStatus is what the rollup engine of the process holds, in bytes, as of
+// the last look. Cells that are being stored have left it.
+type RollupStatus struct {
+	Bytes        int64 `json:"bytes"`        // of dictionaries and open cells
+	Peak         int64 `json:"peak"`         // most since the start
+	Limit        int64 `json:"limit"`        // the setting pipeline.rollup_memory
+	Dictionaries int64 `json:"dictionaries"` // what is held without open cells
+	OpenCells    int64 `json:"open_cells"`
+	EarlyFlushes int64 `json:"early_flushes"` // for want of memory, since the start
 }
 
 // Rate is a flow.

@@ -167,9 +167,20 @@ func TestAnswers(t *testing.T) {
 			Received struct{ Events int }
 			Reasons  []struct{ Reason, Example string }
 		}
+		Folded []struct {
+			Where, Hint string
+			Weight      int
+		}
 	}](t, f, "/api/v1/ledger")
 	if !ledger.Balanced || len(ledger.Accounts) != 2 || ledger.Accounts[0].Received.Events == 0 || ledger.Accounts[0].Reasons[0].Reason != "bad_json" {
 		t.Errorf("ledger %+v", ledger)
+	}
+	if len(ledger.Folded) != 2 || ledger.Folded[0].Where != "traffic.url" || ledger.Folded[0].Weight != 1203 ||
+		!strings.Contains(ledger.Folded[0].Hint, "pipeline.dimension_values") || !strings.Contains(ledger.Folded[1].Hint, "pipeline.set_cells") {
+		t.Errorf("folded %+v", ledger.Folded)
+	}
+	if _, page := f.do(t, "GET", "/pipeline", "", "Accept", "text/html"); !strings.Contains(page, "traffic [service,url]") || !strings.Contains(page, "pipeline.set_cells") || !strings.Contains(page, "52,113") {
+		t.Error("the page shows neither what is folded nor the open cells")
 	}
 	if g := get[struct{ Gaps []struct{ From, To int } }](t, f, "/api/v1/gaps"); len(g.Gaps) != 1 || g.Gaps[0].To != 52 {
 		t.Errorf("gaps %+v", g)

@@ -114,6 +114,8 @@ func status(now time.Time) query.PipelineStatus {
 			{Sink: millrace.SinkRollup, Partition: 0, Offset: 5210, Records: 21, Seconds: 4.2, LastFlush: now.Add(-4 * time.Second), FlushTime: 0.4, Rate: query.Rate{Events: 921}},
 			{Sink: millrace.SinkRollup, Partition: 1, Offset: 4961, Records: 19, Seconds: 4.2, LastFlush: now.Add(-4 * time.Second), FlushTime: 0.4, Rate: query.Rate{Events: 922}},
 		},
+		Rollups: query.RollupStatus{Bytes: 41 << 20, Peak: 97 << 20, Limit: 192 << 20, Dictionaries: 7 << 20, OpenCells: 52_113, EarlyFlushes: 3},
+
 		QueueBytes: 1_412_000_000, DiskFree: 61_000_000_000, DiskTotal: 100_000_000_000, MemoryBytes: 612 << 20, MemoryLimit: 2 << 30,
 	}
 }
@@ -155,6 +157,9 @@ func (f *fixture) load(t testing.TB, rollups []*rollup.Rollup, lines int) {
 			entry(millrace.OutcomeRejected, "bad_json", `{"time":"2026-05-20T10:00:00Z","msg":"cut off in the mid`, 1)
 		}
 	}
+	ledger = append(ledger,
+		millrace.LedgerEntry{Sink: millrace.SinkRollup, Minute: millrace.Minute.Floor(f.now.Unix()) - 600, Outcome: millrace.OutcomeFolded, Reason: "traffic.url", Weight: 1203},
+		millrace.LedgerEntry{Sink: millrace.SinkRollup, Minute: millrace.Minute.Floor(f.now.Unix()) - 600, Outcome: millrace.OutcomeFolded, Reason: "traffic [service,url]", Weight: 88})
 	drained := eng.Drain()
 	must(t, f.store.WriteEvents(t.Context(), rows, &millrace.Commit{
 		Sink: millrace.SinkEvents, Ledger: bySink(ledger, millrace.SinkEvents),

@@ -114,7 +114,10 @@ var operations = []operation{
 			{"source", ""},
 			{"sink", "events or rollup"},
 		},
-		answer: object(map[string]any{"balanced": boolean, "accounts": arrayOf(account)}),
+		answer: object(map[string]any{
+			"balanced": boolean, "accounts": arrayOf(account),
+			"folded": arrayOf(object(map[string]any{"where": textual, "weight": integer, "hint": textual})),
+		}),
 	},
 	{
 		path: "/api/v1/gaps", method: "get", summary: "Offsets that were missing from the queue.",
@@ -135,6 +138,9 @@ var operations = []operation{
 		answer: object(map[string]any{
 			"complete_until": maybeTime, "version": textual, "started": timestamp, "received": object(map[string]any{"events": numeric, "bytes": numeric}),
 			"partitions": arrayOf(anyValue), "sinks": arrayOf(anyValue), "queue_bytes": integer, "disk_free": integer, "disk_total": integer,
+			"rollups": object(map[string]any{
+				"bytes": integer, "peak": integer, "limit": integer, "dictionaries": integer, "open_cells": integer, "early_flushes": integer,
+			}),
 			"memory_bytes": integer, "memory_limit": integer, "problems": arrayOf(textual), "store": anyValue,
 		}),
 	},

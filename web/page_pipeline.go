@@ -15,6 +15,8 @@ func (s *Server) pipeline(v *view) any {
 	lag := &panel{Title: "Positions", About: "How far each sink has folded each partition of the queue", Wide: "12"}
 	accounts := &panel{Title: "Ledger", About: "Every event is accounted for: received = stored + sampled + filtered + duplicate + rejected", Wide: "12"}
 	reasons := &panel{Title: "Not stored, and why", About: "With the first example of each reason", Wide: "12"}
+	cells := &panel{Title: "Rollup engine", About: "What it holds; cells that are being stored have left it", Wide: "6"}
+	folded := &panel{Title: "Counted under (other)", About: "Weight beyond the cap of a dimension or a set; totals are exact", Wide: "6"}
 	gaps := &panel{Title: "Gaps", About: "Offsets that were missing from the queue", Wide: "6"}
 	aside := &panel{Title: "Set aside", About: "Records taken out of the stream because a stage failed on them; the payload is kept", Wide: "6"}
 	var ledger *query.Ledger
@@ -23,12 +25,14 @@ func (s *Server) pipeline(v *view) any {
 		func() { s.fillDisk(v, disk) },
 		func() { s.fillPositions(lag) },
 		func() { ledger = s.fillLedger(v, accounts, reasons) },
+		func() { s.fillRollups(cells) },
 		func() { s.fillGaps(v, gaps) },
 		func() { s.fillSetAside(v, aside) },
 	)
+	fillFolded(v, folded, ledger)
 	d := dashboard{layout: s.frame(v, "Pipeline", "source")}
 	d.Figures = s.pipelineFigures(v, ledger)
-	d.Panels = []*panel{arrivals, accounts, reasons, lag, disk, gaps, aside}
+	d.Panels = []*panel{arrivals, accounts, reasons, lag, cells, folded, disk, gaps, aside}
 	return d
 }
 
@@ -262,4 +266,44 @@ func (s *Server) fillSetAside(v *view, p *panel) {
 		}})
 	}
 	p.orNote("None: no stage failed on a record.")
+}
+
+// fillRollups shows the memory of the rollup engine.
+func (s *Server) fillRollups(p *panel) {
+	st, ok := s.Query.Status()
+	if !ok {
+		p.Note = "This process runs no pipeline."
+		return
+	}
+	r := st.Rollups
+	early := fact{Label: "Early flushes", Text: formatCount(r.EarlyFlushes) + " since the start"}
+	if r.EarlyFlushes > 0 {
+		early.Mood = "warn"
+		early.Text += ": memory was full before the interval; pipeline.rollup_memory raises it"
+	}
+	p.Facts = []fact{
+		{Label: "Memory", Text: formatBytes(r.Bytes) + limitOf(r.Limit)},
+		{Label: "At most so far", Text: formatBytes(r.Peak)},
+		{Label: "Without open cells", Text: formatBytes(r.Dictionaries)},
+		{Label: "Open cells", Text: formatCount(r.OpenCells)},
+		early,
+	}
+}
+
+// fillFolded shows what is counted under "(other)"; l is nil if the ledger failed.
+func fillFolded(v *view, p *panel, l *query.Ledger) {
+	if l == nil {
+		p.Note = "The ledger could not be read."
+		return
+	}
+	p.Table = &table{Head: []header{{Label: "Rollup"}, {Label: "Weight", Numeric: true}, {Label: "Why"}}}
+	for _, f := range l.Folded {
+		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{text(f.Where), number(f.Weight), text(f.Hint)}})
+	}
+	if v.get("source") != "" {
+		p.Note = "It is not known by source: look at all of them."
+		p.Table = nil
+		return
+	}
+	p.orNote("Nothing: every value and combination has cells of its own.")
 }

@@ -68,12 +68,30 @@ func printLedger(e *env, l *query.Ledger) error {
 	if err := printTable(e.stdout, columns, rows, numeric); err != nil {
 		return err
 	}
-	if len(reasons) == 0 {
+	if len(reasons) > 0 {
+		if _, err := fmt.Fprintln(e.stdout); err != nil {
+			return err
+		}
+		err := printTable(e.stdout, []string{"project", "source", "sink", "outcome", "reason", "events", "example"}, reasons,
+			[]bool{false, false, false, false, false, true, false})
+		if err != nil {
+			return err
+		}
+	}
+	return printFolded(e, l.Folded)
+}
+
+// printFolded prints what rollups count under "(other)", if anything.
+func printFolded(e *env, folded []query.Folded) error {
+	if len(folded) == 0 {
 		return nil
 	}
 	if _, err := fmt.Fprintln(e.stdout); err != nil {
 		return err
 	}
-	return printTable(e.stdout, []string{"project", "source", "sink", "outcome", "reason", "events", "example"}, reasons,
-		[]bool{false, false, false, false, false, true, false})
+	var rows [][]string
+	for _, f := range folded {
+		rows = append(rows, []string{f.Where, strconv.FormatInt(f.Weight, 10), f.Hint})
+	}
+	return printTable(e.stdout, []string{"counted under (other)", "weight", "why"}, rows, []bool{false, true, false})
 }

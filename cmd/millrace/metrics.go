@@ -25,7 +25,10 @@ var (
 	descCommitted    = desc("sink_committed_offset", "Offset a sink has committed.", "sink", "partition")
 	descLag          = desc("sink_lag_records", "Records a sink has not committed.", "sink", "partition")
 	descLagSeconds   = desc("sink_lag_seconds", "Age of the oldest record a sink has not committed.", "sink", "partition")
-	descOther        = desc("rollup_other_total", "Weight counted under (other) for want of room.", "rollup", "dimension")
+	descFolded       = desc("rollup_folded_weight_total", "Weight counted under (other) because a dimension or a set is at its cap.", "rollup", "dimension", "set")
+	descRollupBytes  = desc("rollup_memory_bytes", "Memory of the rollup engine: held, most since the start, of that held without open cells, and the limit.", "what")
+	descOpenCells    = desc("rollup_open_cells", "Cells that are not stored yet.")
+	descEarly        = desc("rollup_early_flushes_total", "Flush barriers before their time, for want of memory.")
 	descComplete     = desc("complete_until_seconds", "Time up to which rollups are complete, Unix seconds.")
 	descFaults       = desc("faults", "Places that do not work at the moment.")
 	descQueueBytes   = desc("queue_bytes", "Size of the queue on disk.")
@@ -67,8 +70,14 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 		gauge(descLagSeconds, s.Seconds, string(s.Sink), label(s.Partition))
 	}
 	for _, f := range st.Folded {
-		counter(descOther, float64(f.Weight), f.Rollup, f.Dimension)
+		counter(descFolded, float64(f.Weight), f.Rollup, f.Dimension, f.Set)
 	}
+	gauge(descRollupBytes, float64(snap.Rollups.Bytes), "held")
+	gauge(descRollupBytes, float64(snap.Rollups.Peak), "peak")
+	gauge(descRollupBytes, float64(snap.Rollups.Dictionaries), "dictionaries")
+	gauge(descRollupBytes, float64(snap.Rollups.Limit), "limit")
+	gauge(descOpenCells, float64(snap.Rollups.OpenCells))
+	counter(descEarly, float64(snap.Rollups.EarlyFlushes))
 	if until := r.server.pipeline.CompleteUntil(); !until.IsZero() {
 		gauge(descComplete, float64(until.UnixNano())/1e9)
 	}

@@ -88,6 +88,10 @@ func (r *statusReporter) refresh() {
 		DiskFree: usage.free, DiskTotal: usage.total,
 		MemoryBytes: residentBytes(), MemoryLimit: int64(r.server.cfg.Memory),
 		Problems: r.problems(st),
+		Rollups: query.RollupStatus{
+			Bytes: st.Rollups.Bytes, Peak: st.Rollups.PeakBytes, Limit: int64(r.server.cfg.Pipeline.RollupMemory),
+			Dictionaries: st.Rollups.Dictionaries, OpenCells: st.Rollups.OpenCells, EarlyFlushes: st.Rollups.EarlyFlushes,
+		},
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,7 +136,12 @@ func (r *statusReporter) problems(st pipeline.Status) []string {
 		}
 	}
 	for _, f := range st.Folded {
-		out = append(out, fmt.Sprintf("rollup %s: %d events counted under (other) since dimension %s is at its cap", f.Rollup, f.Weight, f.Dimension))
+		where := pipeline.FoldedAt(f)
+		out = append(out, fmt.Sprintf("rollup %s: weight %d counted under (other): %s", where, f.Weight, query.FoldedHint(where)))
+	}
+	if limit := int64(r.server.cfg.Pipeline.RollupMemory); st.Rollups.Dictionaries > limit*7/8 {
+		out = append(out, fmt.Sprintf("rollups: dictionaries take %s of pipeline.rollup_memory, %s, and leave too little for cells: raise it, or lower pipeline.dimension_values",
+			millrace.Bytes(st.Rollups.Dictionaries), millrace.Bytes(limit)))
 	}
 	slices.Sort(out)
 	return out
