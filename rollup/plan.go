@@ -67,7 +67,7 @@ type planTable struct {
 	dims dims
 	set  int // -1: auxiliary
 	rows float64
-	feed float64 // cost of feeding it, ns
+	find float64 // ns to find one of its rows
 	from dims    // source, if derived
 	cost float64 // as it is fed or derived now, ns
 	fed  bool
@@ -80,9 +80,10 @@ func newPlanner(sets []dims, distinct func(d dims, enough float64) float64, even
 	}
 	for i, d := range sets {
 		rows, _ := p.estimate(d, p.events)
-		feed := p.events * costs.event(rows, p.events)
 		p.at[d] = len(p.tables)
-		p.tables = append(p.tables, planTable{dims: d, set: i, rows: rows, feed: feed, cost: feed, fed: true})
+		p.tables = append(p.tables, planTable{
+			dims: d, set: i, rows: rows, find: costs.find(d, rows), cost: p.events * costs.event(d, rows), fed: true,
+		})
 		p.fed += rows * costs.bytes
 	}
 	return p
@@ -223,10 +224,10 @@ func (p *planner) candidates() []candidate {
 // rows is a table: fewer if rows is not more than the truth.
 func (p *planner) saving(d dims, rows float64) float64 {
 	var saves, freed float64
-	derive := p.costs.derive(rows, p.events)
+	merge := p.costs.merges(rows, p.events)
 	for i := range p.tables {
 		t := &p.tables[i]
-		if t.cost > derive && t.dims != d && d.has(t.dims) {
+		if derive := merge + rows*t.find; t.cost > derive && t.dims != d && d.has(t.dims) {
 			saves += t.cost - derive
 			if t.fed {
 				freed += t.rows * p.costs.bytes
@@ -259,10 +260,11 @@ func (p *planner) pressure(bytes float64) float64 {
 
 // source returns where a set of so many rows is best taken from.
 func (p *planner) source(d dims, rows float64) (from dims, cost float64, fed bool) {
-	cost, fed = p.events*p.costs.event(rows, p.events), true
+	cost, fed = p.events*p.costs.event(d, rows), true
+	find := p.costs.find(d, rows)
 	for i := range p.tables {
 		if t := &p.tables[i]; t.dims != d && t.dims.has(d) {
-			if c := p.costs.derive(t.rows, p.events); c < cost {
+			if c := t.rows*find + p.costs.merges(t.rows, p.events); c < cost {
 				from, cost, fed = t.dims, c, false
 			}
 		}
@@ -277,16 +279,16 @@ func (p *planner) add(d dims) {
 		from, cost, fed := p.source(d, rows)
 		p.at[d] = len(p.tables)
 		p.tables = append(p.tables, planTable{
-			dims: d, set: -1, rows: rows, feed: p.events * p.costs.event(rows, p.events), from: from, cost: cost, fed: fed,
+			dims: d, set: -1, rows: rows, find: p.costs.find(d, rows), from: from, cost: cost, fed: fed,
 		})
 		if fed {
 			p.fed += rows * p.costs.bytes
 		}
 	}
-	derive := p.costs.derive(rows, p.events)
+	merge := p.costs.merges(rows, p.events)
 	for i := range p.tables {
 		t := &p.tables[i]
-		if t.cost > derive && t.dims != d && d.has(t.dims) {
+		if derive := merge + rows*t.find; t.cost > derive && t.dims != d && d.has(t.dims) {
 			if t.fed {
 				p.fed -= t.rows * p.costs.bytes
 			}
