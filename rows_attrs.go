@@ -177,10 +177,15 @@ func (c *AttrColumns) reset() {
 	c.InAttrs = c.InAttrs[:0]
 }
 
-// AppendAttrs appends all attributes of row i as one JSON object: the columns,
-// then those without one in the order of the event. It is what readers of a
-// Store see.
+// AppendAttrs appends all attributes of row i as one JSON object. It is what
+// readers of a Store see.
 func (r *EventRows) AppendAttrs(dst []byte, i int) []byte {
+	return r.AppendObject(dst, i, r.Attrs.At(i))
+}
+
+// AppendObject appends a JSON object: the attributes that row i has in columns,
+// then the members of rest, which is an object with those that have none.
+func (c *AttrColumns) AppendObject(dst []byte, i int, rest []byte) []byte {
 	dst = append(dst, '{')
 	key := func(name string) {
 		dst = append(append(append(dst, '"'), name...), '"', ':')
@@ -189,35 +194,34 @@ func (r *EventRows) AppendAttrs(dst []byte, i int) []byte {
 		key(name)
 		dst = append(AppendJSONString(dst, string(value)), ',')
 	}
-	if m := r.Method[i]; m != 0 {
+	if m := c.Method[i]; m != 0 {
 		text(AttrMethod, []byte(Methods[m]))
 	}
-	if u := r.URL.At(i); len(u) > 0 {
+	if u := c.URL.At(i); len(u) > 0 {
 		text(AttrURL, u)
 	}
-	if s := r.Status[i]; s >= 0 {
+	if s := c.Status[i]; s >= 0 {
 		key(AttrStatus)
 		dst = append(strconv.AppendInt(dst, int64(s), 10), ',')
 	}
-	if n := r.BodyBytes[i]; n >= 0 {
+	if n := c.BodyBytes[i]; n >= 0 {
 		key(AttrBytes)
 		dst = append(strconv.AppendInt(dst, n, 10), ',')
 	}
-	if d := r.RT[i]; d != NoDecimal {
+	if d := c.RT[i]; d != NoDecimal {
 		key(AttrRT)
 		dst = append(d.Append(dst), ',')
 	}
-	if d := r.RTBackend[i]; d != NoDecimal {
+	if d := c.RTBackend[i]; d != NoDecimal {
 		key(AttrRTBackend)
 		dst = append(d.Append(dst), ',')
 	}
-	if ip := r.ClientIP[i]; ip != 0 {
+	if ip := c.ClientIP[i]; ip != 0 {
 		text(AttrClientIP, appendIPv4(nil, ip))
 	}
-	if ua := r.UserAgent.At(i); len(ua) > 0 {
+	if ua := c.UserAgent.At(i); len(ua) > 0 {
 		text(AttrUserAgent, ua)
 	}
-	rest := r.Attrs.At(i)
 	if len(rest) == len("{}") && dst[len(dst)-1] == ',' {
 		dst = dst[:len(dst)-1]
 	}

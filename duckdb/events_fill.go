@@ -94,9 +94,9 @@ func (r *dayRows) fill(t *table, from, k int) {
 // nulls marks what is to be looked for in attrs.
 func (r *dayRows) nulls(t *table, from, k int) {
 	in := r.InAttrs[from : from+k]
-	var any millrace.AttrSet
+	var seen millrace.AttrSet
 	for _, s := range in {
-		any |= s
+		seen |= s
 	}
 	for _, c := range [...]struct {
 		col int
@@ -111,7 +111,7 @@ func (r *dayRows) nulls(t *table, from, k int) {
 		{colClientIP, millrace.InClientIP},
 		{colUserAgent, millrace.InUserAgent},
 	} {
-		if any&c.bit == 0 {
+		if seen&c.bit == 0 {
 			continue
 		}
 		mask := t.mask(c.col)

@@ -101,6 +101,10 @@ func (c *condition) field(name string, test func(text string)) {
 		test(attrText(name))
 		return
 	}
+	if a.full {
+		test("(" + a.text + ")")
+		return
+	}
 	c.add("CASE WHEN " + name + " IS NULL THEN ")
 	test(attrText(name))
 	c.add(" ELSE ")
@@ -122,7 +126,17 @@ func (c *condition) equal(name, value string) {
 		return
 	}
 	literal, ok := a.literal(value)
-	if !ok {
+	switch {
+	case a.full && !ok:
+		c.add("false")
+		return
+	case a.full && literal == "?":
+		c.add(name+" = ?", value)
+		return
+	case a.full:
+		c.add(name + " = " + literal)
+		return
+	case !ok:
 		c.add("(" + name + " IS NULL AND ")
 		c.equalAttr(name, value)
 		c.add(")")
@@ -143,7 +157,7 @@ func (c *condition) known(name, value string) bool {
 	switch {
 	case name == "trace_id":
 		c.trace(value)
-	case c.layout == layoutV1:
+	case c.layout.v1:
 		return false
 	case name == "kind":
 		if _, ok := millrace.ParseKind(value); ok {
@@ -244,6 +258,10 @@ func (c *condition) compareColumn(a *attrColumn, op string, want float64, inAttr
 		bound = quote(strconv.FormatFloat(want, 'g', -1, 64)) + "::DOUBLE"
 	}
 	column := a.name + " >= 0 AND " + a.number + " " + op + " " + bound
+	if a.full {
+		c.add("(" + column + ")")
+		return
+	}
 	c.add("((" + column + " OR " + a.name + " IS NULL) AND CASE WHEN " + a.name + " IS NULL THEN ")
 	inAttrs(attrText(a.name))
 	c.add(" ELSE true END)")

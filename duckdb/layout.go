@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -11,9 +12,17 @@ import (
 
 // layout is how the day tables of one schema version keep events.
 type layout struct {
+	v1    bool
 	exprs map[string]string     // columns of the views that are not columns of the table
 	texts map[string]string     // fields of events as text, never NULL; all others are attributes
 	attrs map[string]attrColumn // attributes that have a column
+}
+
+// clone returns a copy whose attrs may be changed.
+func (l *layout) clone() *layout {
+	own := *l
+	own.attrs = maps.Clone(l.attrs)
+	return &own
 }
 
 // layoutOf returns the layout of a day table.
@@ -109,6 +118,10 @@ type attrColumn struct {
 	// literal returns the SQL of the column's value that reads as text, "?" for
 	// the text itself, if there is one: what has none can only be in attrs.
 	literal func(text string) (sql string, ok bool)
+	// strict columns are what the views have: their values fit nearly always, and
+	// looking into attrs for the others makes DuckDB unpack it for all rows.
+	strict bool
+	full   bool // it is never NULL in the table asked
 }
 
 const ipText = `concat(client_ip >> 24, '.', (client_ip >> 16) & 255, '.', (client_ip >> 8) & 255, '.', client_ip & 255)`
@@ -125,14 +138,14 @@ func decimalText(col string) string {
 
 func textColumnOf(name string) attrColumn {
 	return attrColumn{
-		name: name, text: name, value: name, none: "''", json: "to_json(" + name + ")::VARCHAR",
+		name: name, text: name, value: name, none: "''", json: "to_json(" + name + ")::VARCHAR", strict: true,
 		literal: func(string) (string, bool) { return "?", true },
 	}
 }
 
 func integerColumn(name, typ string, limit int64) attrColumn {
 	return attrColumn{
-		name: name, value: name, none: "-1", typ: typ, json: name, number: name,
+		name: name, value: name, none: "-1", typ: typ, json: name, number: name, strict: true,
 		text: "CASE WHEN " + name + " < 0 THEN '' ELSE " + name + "::VARCHAR END",
 		literal: func(s string) (string, bool) {
 			if s == "" {
@@ -183,6 +196,9 @@ var attrColumns = []attrColumn{
 
 // view returns the attribute as the views have it.
 func (a *attrColumn) view() string {
+	if a.strict {
+		return "CASE WHEN " + a.name + " <> " + a.none + " THEN " + a.value + " END"
+	}
 	other := "attrs->>" + quote(a.name)
 	if a.typ != "" {
 		other = "TRY_CAST(" + other + " AS " + a.typ + ")"

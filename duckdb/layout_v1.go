@@ -18,6 +18,7 @@ const eventColumnsV1 = `(
 const suffixV1 = "_v1"
 
 var layoutV1 = &layout{
+	v1: true,
 	exprs: map[string]string{
 		"trace_id": traceID, "other": "attrs",
 		"method": "attrs->>'method'", "url": "attrs->>'url'",

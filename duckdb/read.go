@@ -1,12 +1,10 @@
 package duckdb
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -56,7 +54,7 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 	if q.Limit < 1 || q.Limit > maxEvents {
 		return nil, millrace.Errorf(millrace.ErrInvalid, "limit: %d: must be between 1 and %d", q.Limit, maxEvents)
 	}
-	s := &search{q: q, want: q.Limit + 1} // one more tells whether there is a next page
+	s := &search{q: q, want: q.Limit + 1, layouts: map[string]*layout{}} // one more tells whether there is a next page
 	if q.Cursor != "" {
 		p, err := parseCursor(q.Cursor)
 		if err != nil {
@@ -65,14 +63,21 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 		s.below = &p
 		s.q.To = min(q.To, satAdd(p.time, 1))
 	}
-	err := db.snapshot(ctx, "search events", func(c *conn) error { return s.run(ctx, c) })
+	page := &millrace.EventPage{}
+	err := db.snapshot(ctx, "search events", func(c *conn) error {
+		if err := s.run(ctx, c); err != nil {
+			return err
+		}
+		hits := s.found[:min(len(s.found), q.Limit)]
+		if len(s.found) > q.Limit {
+			page.Next = hits[q.Limit-1].cursor()
+		}
+		var err error
+		page.Events, err = readHits(ctx, c, hits)
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	page := &millrace.EventPage{Events: s.found}
-	if len(s.found) > q.Limit {
-		page.Events = s.found[:q.Limit]
-		page.Next = placeOf(&page.Events[q.Limit-1]).cursor()
 	}
 	return page, nil
 }
@@ -81,17 +86,28 @@ func placeOf(e *millrace.StoredEvent) place {
 	return place{e.Time.UnixNano(), e.Partition, e.Offset, e.Ordinal}
 }
 
-// search collects the newest events of a range. Times are roughly ascending in
-// a day table, so that DuckDB skips row groups outside a time window; but it
-// would read a whole day to find the newest 100. So the search goes backwards
-// in windows, at first as small as should do without a filter, then each three
-// times as large as the one before: nothing is read twice, and at most three
-// times as much is read as a search that knew where to stop would.
+// search finds the newest events of a range. It first looks for their places
+// and then reads them whole: what a filter does not need is not read for the
+// rows that go.
+//
+// Times are roughly ascending in a day table, so that DuckDB skips row groups
+// outside a time window; but it would read a whole day to find the newest 100.
+// So the search goes backwards in windows, at first as small as should do, then
+// each four times as large as the one before: nothing is read twice, and at most
+// four times as much is read as a search that knew where to stop would.
 type search struct {
-	q     millrace.EventQuery
-	want  int
-	below *place
-	found []millrace.StoredEvent // newest first
+	q       millrace.EventQuery
+	want    int
+	below   *place
+	layouts map[string]*layout // by table, as the filter may use them
+	found   []hit              // newest first
+}
+
+// hit is a row that was found; it stays where it is while the snapshot lasts.
+type hit struct {
+	place
+	table string
+	row   int64
 }
 
 func (s *search) run(ctx context.Context, c *conn) error {
@@ -107,10 +123,13 @@ func (s *search) run(ctx context.Context, c *conn) error {
 	var rows int64
 	for _, g := range segs {
 		lo, hi, rows = min(lo, g.minTime), max(hi, g.maxTime), rows+g.rows
+		if s.layouts[g.name], err = layoutFor(ctx, c, g.name, s.q.Filter); err != nil {
+			return fmt.Errorf("search %s: %w", g.name, err)
+		}
 	}
-	lo, hi = max(lo, s.q.From), min(satAdd(hi, 1), s.q.To)
 	width := s.firstWindow(float64(hi)-float64(lo), rows)
-	for to := hi; to > lo && len(s.found) < s.want; width *= 3 {
+	lo, hi = max(lo, s.q.From), min(satAdd(hi, 1), s.q.To)
+	for to := hi; to > lo && len(s.found) < s.want; width *= 4 {
 		from := lo
 		if w := float64(to) - width; w > float64(lo) {
 			from = min(int64(w), to-1)
@@ -123,11 +142,22 @@ func (s *search) run(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// firstWindow is the width that holds four times the rows wanted if they were
-// spread evenly, but at least a second.
+// Rows that a first window should hold: with a filter, as many as are looked at
+// in the time that another window costs.
+const (
+	firstRows    = 4 // times the rows wanted
+	firstFilters = 100_000
+	minWindow    = float64(time.Millisecond)
+)
+
+// firstWindow is the width that holds the rows to look at first if the rows are
+// spread evenly over span.
 func (s *search) firstWindow(span float64, rows int64) float64 {
-	share := float64(4*s.want) / float64(max(rows, 1))
-	return max(span*min(share, 1), float64(time.Second))
+	first := float64(firstRows * s.want)
+	if s.q.Filter != nil {
+		first = max(first, firstFilters)
+	}
+	return max(span*min(first/float64(max(rows, 1)), 1), minWindow)
 }
 
 // overlapping returns the segments with event times in [from, to).
@@ -144,29 +174,29 @@ func overlapping(segs []segment, from, to int64) []segment {
 // window adds the newest matching events of [from, to), which is older than
 // everything found so far.
 func (s *search) window(ctx context.Context, c *conn, segs []segment, from, to int64) error {
-	var got []millrace.StoredEvent
+	var got []hit
 	for _, g := range segs {
-		cond := condition{layout: layoutOf(g.name)}
+		cond := condition{layout: s.layouts[g.name]}
 		cond.selection(s.q, from, to)
 		if s.below != nil {
 			cond.before(*s.below)
 		}
-		query := fmt.Sprintf(`SELECT %s FROM %s WHERE %s
+		query := fmt.Sprintf(`SELECT time, "partition", "offset", ordinal, rowid FROM %s WHERE %s
 			ORDER BY time DESC, "partition" DESC, "offset" DESC, ordinal DESC LIMIT %d`,
-			cond.layout.list(columnNames[:pageColumns]), ident(g.name), cond.sql.String(), s.want-len(s.found))
+			ident(g.name), cond.sql.String(), s.want-len(s.found))
 		r, err := c.query(ctx, query, cond.args...)
 		if err != nil {
 			return fmt.Errorf("search %s: %w", g.name, err)
 		}
 		for r.next() {
-			got = append(got, r.event())
+			got = append(got, hit{place{r.int64(0), int32(r.int64(1)), r.int64(2), int32(r.int64(3))}, g.name, r.int64(4)})
 		}
 		r.close()
 		if r.err != nil {
 			return fmt.Errorf("search %s: %w", g.name, r.err)
 		}
 	}
-	slices.SortFunc(got, func(a, b millrace.StoredEvent) int { return placeOf(&b).compare(placeOf(&a)) })
+	slices.SortFunc(got, func(a, b hit) int { return b.compare(a.place) })
 	s.found = append(s.found, got[:min(len(got), s.want-len(s.found))]...)
 	return nil
 }
@@ -192,16 +222,6 @@ func (c *condition) before(p place) {
 	c.add(` AND (time < ? OR (time = ? AND ("partition" < ? OR ("partition" = ? AND
 		("offset" < ? OR ("offset" = ? AND ordinal < ?))))))`,
 		timeNS(p.time), timeNS(p.time), p.partition, p.partition, p.offset, p.offset, p.ordinal)
-}
-
-// event reads a row of the first pageColumns of columnNames.
-func (r *rows) event() millrace.StoredEvent {
-	return millrace.StoredEvent{
-		Time: nsTime(r.int64(0)), Project: r.str(1), Source: r.str(2), Kind: r.str(3), Service: r.str(4), Host: r.str(5),
-		Env: r.str(6), Release: r.str(7), Level: r.str(8), TraceID: r.str(9), Message: r.str(10), Weight: r.int64(11),
-		Attrs: json.RawMessage(bytes.Clone(r.bytes(12))), Arrived: nsTime(r.int64(13)),
-		Partition: int32(r.int64(14)), Offset: r.int64(15), Ordinal: int32(r.int64(16)),
-	}
 }
 
 func nsTime(ns int64) time.Time { return time.Unix(0, ns).UTC() }
@@ -244,7 +264,11 @@ func (db *DB) CountEvents(ctx context.Context, q millrace.EventQuery, step int64
 }
 
 func countSegment(ctx context.Context, c *conn, g segment, q millrace.EventQuery, step int64, sums map[int64]*millrace.TimeCount) error {
-	cond := condition{layout: layoutOf(g.name)}
+	lay, err := layoutFor(ctx, c, g.name, q.Filter)
+	if err != nil {
+		return err
+	}
+	cond := condition{layout: lay}
 	bucket := "0::BIGINT"
 	if step > 0 {
 		// Floor division, also before 1970.

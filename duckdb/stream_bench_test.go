@@ -108,3 +108,68 @@ func BenchmarkWriteShop(b *testing.B) {
 	}
 	b.ReportMetric(float64(fi.Size())/rows, "disk-B/row")
 }
+
+// BenchmarkSearchShop reports the latency of what the load test asks, over rows
+// as they come in: 200,000 a second.
+func BenchmarkSearchShop(b *testing.B) {
+	db := openTest(b)
+	const groups = 32
+	step := int64(rowGroup * 5000)
+	base := shopRows(b, rowGroup, 0)
+	for i := range groups {
+		if i > 0 {
+			for j := range base.Time {
+				base.Time[j] += step
+				base.Arrived[j] += step
+				base.Offset[j] += 50
+			}
+		}
+		writeEvents(b, db, base)
+	}
+	to := base.Time[len(base.Time)-1] + 1
+	leaf := func(op millrace.FilterOp, field, value string) *millrace.Filter {
+		return &millrace.Filter{Op: op, Field: field, Value: value}
+	}
+	and := func(f ...*millrace.Filter) *millrace.Filter { return &millrace.Filter{Op: millrace.FilterAnd, Sub: f} }
+	for _, q := range []struct {
+		name   string
+		filter *millrace.Filter
+	}{
+		{"newest", nil},
+		{"service and status", and(leaf(millrace.FilterEq, "service", "checkout"), leaf(millrace.FilterGe, "status", "500"))},
+		{"none", and(leaf(millrace.FilterEq, "service", "nosuch"), leaf(millrace.FilterGe, "status", "500"))},
+		{"status none", leaf(millrace.FilterEq, "status", "599")},
+		{"client", leaf(millrace.FilterEq, "client_ip", "10.1.2.3")},
+		{"slow", leaf(millrace.FilterGt, "rt", "100")},
+		{"other attribute", leaf(millrace.FilterEq, "city", "nosuch")},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			found := 0
+			cpu := cpuTime()
+			for range b.N {
+				page, err := db.Events(b.Context(), millrace.EventQuery{From: to - 300e9, To: to, Limit: 100, Filter: q.filter})
+				if err != nil {
+					b.Fatal(err)
+				}
+				found = len(page.Events)
+			}
+			b.ReportMetric(float64(found), "found")
+			b.ReportMetric(float64((cpuTime()-cpu).Milliseconds())/float64(b.N), "cpu-ms")
+		})
+	}
+	for _, sql := range []string{
+		"SELECT service, count(*) FROM events GROUP BY service", "SELECT host, count(*) FROM events GROUP BY host",
+		"SELECT project, count(*) FROM events GROUP BY project", "SELECT count(*) FROM events WHERE status >= 500",
+		"SELECT status, count(*) FROM events GROUP BY 1", "SELECT attrs->>'status' AS s, count(*) FROM events WHERE time > TIMESTAMP '2026-03-05 12:00:19' GROUP BY 1",
+	} {
+		b.Run(sql, func(b *testing.B) {
+			cpu := cpuTime()
+			for range b.N {
+				if _, err := db.SQL(b.Context(), sql, testLimits); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((cpuTime()-cpu).Milliseconds())/float64(b.N), "cpu-ms")
+		})
+	}
+}

@@ -2,20 +2,20 @@ package duckdb
 
 import "strings"
 
-// columnNames are the columns of the view events; those from method on have the
-// well-known attributes, NULL where an event has none or another type. The last
-// ones are for people who follow an event back to the queue or look up a trace
-// faster (trace_uuid = '0af7651916cd43dd8448eb211c80319c'); other has the
-// attributes that no column has, and is many times cheaper to look into than
-// attrs, which is put together from both.
+// columnNames are the columns of the view events. Those behind attrs are for
+// people who follow an event back to the queue or look up a trace faster
+// (trace_uuid = '0af7651916cd43dd8448eb211c80319c').
+//
+// Those from method on have the well-known attributes, NULL where an event has
+// none. A url or user_agent that is no text and a status or size that is no
+// natural number are in attrs only. other has the attributes that are not in a
+// column of the table and is many times cheaper to look into than attrs, which is
+// put together from all.
 var columnNames = []string{
 	"time", "project", "source", "kind", "service", "host", "env", "release", "level", "trace_id",
 	"message", "weight", "attrs", "arrived", `"partition"`, `"offset"`, "ordinal", "trace_uuid",
 	"method", "url", "status", "bytes", "rt", "rt_backend", "client_ip", "user_agent", "other",
 }
-
-// pageColumns is how many of them Events reads.
-const pageColumns = 17
 
 // traceID is the column trace_id of the view events.
 const traceID = `CASE WHEN trace_uuid IS NULL THEN trace_text ELSE replace(trace_uuid::VARCHAR, '-', '') END`

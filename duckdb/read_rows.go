@@ -1,0 +1,165 @@
+package duckdb
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// storedColumns are the columns of a day table as readHits wants them, as
+// stored as can be: DuckDB takes several milliseconds to plan the expressions
+// with which the view puts attributes together.
+const storedColumns = `rowid, time, kind::VARCHAR, level::VARCHAR, origin, service, host, ` + traceID + `, message, weight,
+	arrived, "partition", "offset", ordinal, attrs,
+	method::VARCHAR, url, status, bytes, rt, rt_backend, client_ip, user_agent`
+
+// storedColumnsV1 are the first of them from a table of version 1.
+const storedColumnsV1 = `rowid, time, kind, level, concat_ws(chr(64976), project, source, env, release), service, host, ` + traceID + `, message, weight,
+	arrived, "partition", "offset", ordinal, attrs`
+
+// readHits reads events whole, in the order of hits.
+func readHits(ctx context.Context, c *conn, hits []hit) ([]millrace.StoredEvent, error) {
+	out := make([]millrace.StoredEvent, len(hits))
+	at := map[string]map[int64]int{} // where in out, by table and row
+	var tables []string
+	for i, h := range hits {
+		if at[h.table] == nil {
+			at[h.table] = map[int64]int{}
+			tables = append(tables, h.table)
+		}
+		at[h.table][h.row] = i
+	}
+	for _, name := range tables {
+		if err := readTable(ctx, c, name, at[name], out); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// Rows that one statement reads. DuckDB skips the row groups outside of a range,
+// and the vectors between the numbers of a list if it is short, but unpacks
+// everything between those of a long one. That costs as much as three short ones.
+const (
+	readSpan  = 122_880
+	shortList = 40
+	longList  = 3 * shortList
+)
+
+func readTable(ctx context.Context, c *conn, name string, at map[int64]int, out []millrace.StoredEvent) error {
+	ids := slices.Sorted(maps.Keys(at))
+	for len(ids) > 0 {
+		n := 1
+		for n < len(ids) && ids[n]-ids[0] < readSpan {
+			n++
+		}
+		if n < longList && ids[n-1]-ids[0] > int64(2*n) {
+			n = min(n, shortList)
+		}
+		if err := readRows(ctx, c, name, ids[:n], at, out); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// readRows reads the rows of ids, which ascend.
+func readRows(ctx context.Context, c *conn, name string, ids []int64, at map[int64]int, out []millrace.StoredEvent) error {
+	list := storedColumns
+	if layoutOf(name) == layoutV1 {
+		list = storedColumnsV1
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE rowid BETWEEN %d AND %d", list, ident(name), ids[0], ids[len(ids)-1])
+	if n := int64(len(ids)); ids[n-1]-ids[0] >= n {
+		query += " AND rowid IN (" + strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]") + ")"
+	}
+	r, err := c.query(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	var attrs millrace.AttrColumns
+	for i := 0; r.next(); i++ {
+		e := r.event()
+		if list == storedColumns {
+			r.attrColumns(&attrs, 15)
+			e.Attrs = attrs.AppendObject(nil, i, r.bytes(14))
+		}
+		out[at[r.int64(0)]] = e
+	}
+	return r.err
+}
+
+// event reads a row of storedColumns, without the attributes in columns.
+func (r *rows) event() millrace.StoredEvent {
+	var origin [5]string // the last is a level without a number
+	copy(origin[:], strings.SplitN(r.str(4), originSep, len(origin)))
+	level := r.str(3)
+	if r.isNull(3) {
+		level = origin[4]
+	}
+	return millrace.StoredEvent{
+		Time: nsTime(r.int64(1)), Project: origin[0], Source: origin[1], Env: origin[2], Release: origin[3],
+		Kind: r.str(2), Level: level, Service: r.str(5), Host: r.str(6), TraceID: r.str(7), Message: r.str(8), Weight: r.int64(9),
+		Arrived: nsTime(r.int64(10)), Partition: int32(r.int64(11)), Offset: r.int64(12), Ordinal: int32(r.int64(13)),
+		Attrs: bytes.Clone(r.bytes(14)),
+	}
+}
+
+// attrColumns adds a row's columns of attributes, the first of which is col.
+// NULL, which leaves it to attrs, is none here.
+func (r *rows) attrColumns(a *millrace.AttrColumns, col int) {
+	number := func(i int, none int64) int64 {
+		if r.isNull(col + i) {
+			return none
+		}
+		return r.int64(col + i)
+	}
+	a.Method = append(a.Method, uint8(max(0, slices.Index(millrace.Methods[:], r.str(col)))))
+	a.URL.Append(r.str(col + 1))
+	a.Status = append(a.Status, int32(number(2, -1)))
+	a.BodyBytes = append(a.BodyBytes, number(3, -1))
+	a.RT = append(a.RT, millrace.Decimal(number(4, int64(millrace.NoDecimal))))
+	a.RTBackend = append(a.RTBackend, millrace.Decimal(number(5, int64(millrace.NoDecimal))))
+	a.ClientIP = append(a.ClientIP, uint32(number(6, 0)))
+	a.UserAgent.Append(r.str(col + 7))
+}
+
+// layoutFor returns the layout of a table with what a filter may rely on: that
+// a column has no NULL, so that nothing needs to be looked for in attrs. DuckDB
+// knows that for whole row groups and hardly reads anything to tell; while a
+// condition that mentions attrs makes it read them for every row that is left.
+func layoutFor(ctx context.Context, c *conn, table string, f *millrace.Filter) (*layout, error) {
+	l := layoutOf(table)
+	fields := map[string]bool{}
+	f.Fields(fields)
+	var own *layout
+	for name := range fields {
+		a, ok := l.attrs[name]
+		if !ok {
+			continue
+		}
+		n, err := oneInt(ctx, c, "SELECT count(*) FROM (SELECT 1 FROM "+ident(table)+" WHERE "+name+" IS NULL LIMIT 1)")
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			continue
+		}
+		if own == nil {
+			own = l.clone()
+		}
+		a.full = true
+		own.attrs[name] = a
+	}
+	if own != nil {
+		return own, nil
+	}
+	return l, nil
+}
