@@ -35,7 +35,7 @@ func TestSizeIsWhatTheHeapHas(t *testing.T) {
 				}
 			}
 			for range 2 {
-				for range 40 {
+				for range 20 {
 					e.Fold(0, valueEvents(rng, 5000, c.values))
 				}
 				e.Work()
