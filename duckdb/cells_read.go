@@ -50,20 +50,27 @@ func (db *DB) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBa
 }
 
 // cellsSQL returns the statement and parameters for a query that was checked:
-// bucket in Unix seconds, dimensions, states.
+// bucket in Unix seconds, dimensions, states. Cells are merged by number, then
+// the few that remain get their texts.
 func (k *cube) cellsSQL(q *millrace.CellQuery) (string, []any) {
-	columns, groups := []string{stepSQL(q)}, 1+len(q.By)
-	for _, d := range q.By {
-		columns = append(columns, ident(dimColumn(k.schema.Dimensions[d])))
+	inner, outer, joins := []string{stepSQL(q) + " AS step"}, []string{"c.step"}, ""
+	for i, d := range q.By {
+		inner = append(inner, fmt.Sprintf("%s AS g%d", k.keyOf(q.Set, d), i))
+		outer = append(outer, fmt.Sprintf("v%d.value", i))
+		joins += fmt.Sprintf(" LEFT JOIN %s v%d ON v%d.code = c.g%d", k.values(), i, i, i)
 	}
-	for _, i := range q.States {
-		columns = append(columns, merged(k.states[i].Kind, ident(stateColumn(&k.schema, k.states[i]))))
+	for j, i := range q.States {
+		column := ident(stateColumn(&k.schema, k.states[i]))
+		inner = append(inner, fmt.Sprintf("%s AS m%d", merged(k.states[i].Kind, column), j))
+		outer = append(outer, fmt.Sprintf("c.m%d", j))
 	}
 	var where condition
-	cellFilter(&where, &k.schema, q)
-	return fmt.Sprintf("SELECT %s FROM %s WHERE set_id = %d AND bucket >= %s AND bucket < %s AND %s GROUP BY %s ORDER BY %s",
-		list(columns), k.source(q.Granularity), k.setID(q.Set),
-		timestamp(clampSecond(q.From)), timestamp(clampSecond(q.To)), where.sql.String(), ordinals(groups), ordinals(groups)), where.args
+	cellFilter(&where, k, q)
+	groups := ordinals(1 + len(q.By))
+	return fmt.Sprintf(`SELECT %s FROM (
+		SELECT %s FROM %s WHERE set_id = %d AND bucket >= %s AND bucket < %s AND %s GROUP BY %s) c%s ORDER BY %s`,
+		list(outer), list(inner), k.source(q.Granularity), k.setID(q.Set),
+		timestamp(clampSecond(q.From)), timestamp(clampSecond(q.To)), where.sql.String(), groups, joins, groups), where.args
 }
 
 // clampSecond bounds Unix seconds to what a bucket can be and TIMESTAMP holds.

@@ -8,18 +8,24 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// cellFilter adds q.Where as a boolean expression over the dimension columns of
+// cellFilter adds q.Where as a boolean expression over the key columns of
 // q.Set, which are never NULL there. It means exactly what Filter.Match does.
-func cellFilter(c *condition, s *millrace.RollupSchema, q *millrace.CellQuery) {
-	column := func(field string) string {
-		for _, d := range q.Set.Dims {
-			if s.Dimensions[d] == field {
-				return ident(dimColumn(field))
-			}
+// A condition on a dimension asks for the values that fulfil it, so that it is
+// evaluated once per value and not once per cell.
+func cellFilter(c *condition, k *cube, q *millrace.CellQuery) {
+	addCellFilter(c, func(field string, test func(text string)) {
+		key := ""
+		if d := slices.Index(k.schema.Dimensions, field); d >= 0 {
+			key = k.keyOf(q.Set, d)
 		}
-		return "''"
-	}
-	addCellFilter(c, column, q.Where)
+		if key == "" { // the set does not have it: it is empty in every cell
+			test("''")
+			return
+		}
+		c.add("(" + key + " IN (SELECT code FROM " + k.values() + " WHERE ")
+		test("value")
+		c.add("))")
+	}, q.Where)
 }
 
 var comparisons = map[millrace.FilterOp]string{
@@ -27,7 +33,8 @@ var comparisons = map[millrace.FilterOp]string{
 	millrace.FilterLe: "<=", millrace.FilterGt: ">", millrace.FilterGe: ">=",
 }
 
-func addCellFilter(c *condition, column func(string) string, f *millrace.Filter) {
+// addCellFilter adds a filter; on puts a test of a field's text in its place.
+func addCellFilter(c *condition, on func(field string, test func(text string)), f *millrace.Filter) {
 	if f == nil {
 		c.add("true")
 		return
@@ -41,24 +48,31 @@ func addCellFilter(c *condition, column func(string) string, f *millrace.Filter)
 		c.add(start)
 		for _, s := range f.Sub {
 			c.add(op)
-			addCellFilter(c, column, s)
+			addCellFilter(c, on, s)
 		}
 		c.add(")")
 	case millrace.FilterNot:
 		c.add("(NOT ")
-		addCellFilter(c, column, f.Sub[0])
+		addCellFilter(c, on, f.Sub[0])
 		c.add(")")
 	case millrace.FilterText:
-		c.add("contains(lower("+column("message")+"), ?)", strings.ToLower(f.Value))
+		on("message", func(text string) { c.add("contains(lower("+text+"), ?)", strings.ToLower(f.Value)) })
+	default:
+		on(f.Field, func(text string) { addComparison(c, text, f) })
+	}
+}
+
+func addComparison(c *condition, text string, f *millrace.Filter) {
+	switch f.Op {
 	case millrace.FilterGlob:
 		like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(f.Value)
-		c.add("("+column(f.Field)+` LIKE ? ESCAPE '\')`, like)
-	default:
-		ordered := slices.Contains([]millrace.FilterOp{millrace.FilterLt, millrace.FilterLe, millrace.FilterGt, millrace.FilterGe}, f.Op)
-		if want, err := strconv.ParseFloat(f.Value, 64); ordered && err == nil {
-			c.add("coalesce(millrace_compare("+column(f.Field)+", ?) "+comparisons[f.Op]+" 0, false)", want)
+		c.add("("+text+` LIKE ? ESCAPE '\')`, like)
+		return
+	case millrace.FilterLt, millrace.FilterLe, millrace.FilterGt, millrace.FilterGe:
+		if want, err := strconv.ParseFloat(f.Value, 64); err == nil {
+			c.add("coalesce(millrace_compare("+text+", ?) "+comparisons[f.Op]+" 0, false)", want)
 			return
 		}
-		c.add("("+column(f.Field)+" "+comparisons[f.Op]+" ?)", f.Value)
 	}
+	c.add("("+text+" "+comparisons[f.Op]+" ?)", f.Value)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/rollupdef"
@@ -26,53 +25,65 @@ func (db *DB) WriteCells(ctx context.Context, cells []*millrace.CellBatch, c *mi
 		if err := rollupdef.CheckBatch(&k.schema, b); err != nil {
 			return err
 		}
-		byRollup[k] = append(byRollup[k], b)
+		if b.Len() > 0 {
+			byRollup[k] = append(byRollup[k], b)
+		}
 	}
-	arrived, owner := c.LastArrival(cells), int64(0)
+	arrived := c.LastArrival(cells)
+	var pledges []pledge
 	err = db.insist(ctx, func() error {
+		pledges = pledges[:0]
 		return db.write(ctx, "rollup", func(w *writer) error {
-			m, id, err := db.periods(w)
+			m, mine, err := db.periods(w)
 			if err != nil {
 				return fmt.Errorf("periods: %w", err)
 			}
-			owner = id
+			pledges = append(pledges, mine)
 			for k, batches := range byRollup {
-				if err := db.writeDeltas(w, m, k, batches, arrived); err != nil {
+				mine, err := db.writeDeltas(w, m, k, batches, arrived)
+				if err != nil {
 					return fmt.Errorf("deltas of %s: %w", k.schema.Name, err)
 				}
+				pledges = append(pledges, mine)
 			}
 			return db.writeCommit(w, c)
 		})
 	})
 	if err == nil {
-		db.settlePeriods(owner)
+		db.settle(pledges)
 	}
 	return err
 }
 
-func (db *DB) writeDeltas(w *writer, m *periodMirror, k *cube, batches []*millrace.CellBatch, arrived int64) error {
-	hours := map[int64]bool{}
-	var d *deltaWriter
+func (db *DB) writeDeltas(w *writer, m *periodMirror, k *cube, batches []*millrace.CellBatch, arrived int64) (pledge, error) {
+	v, mine, err := db.vocabularyOf(w, k)
+	if err != nil {
+		return pledge{}, fmt.Errorf("values: %w", err)
+	}
+	v.age(db.vocabularySize())
+	codes := newCoder(v)
+	if !v.whole {
+		if err := codes.learn(w, k, batches); err != nil {
+			return pledge{}, fmt.Errorf("values: %w", err)
+		}
+	}
+	t, err := w.table("deltas_" + k.schema.Name)
+	if err != nil {
+		return pledge{}, err
+	}
+	d, hours, n := newDeltaWriter(k, t, codes, arrived), map[int64]bool{}, 0
 	for _, b := range batches {
-		if b.Len() == 0 {
-			continue
-		}
-		if d == nil {
-			t, err := w.table("deltas_" + k.schema.Name)
-			if err != nil {
-				return err
-			}
-			d = newDeltaWriter(k, t, arrived)
-		}
 		touchedHours(hours, b.Bucket)
 		if err := d.write(b); err != nil {
-			return err
+			return pledge{}, err
 		}
+		n += b.Len()
 	}
-	if d == nil {
-		return nil
+	if err := codes.store(w, k); err != nil {
+		return pledge{}, fmt.Errorf("values: %w", err)
 	}
-	return db.touch(w, m, k.schema.Name, hours, arrived)
+	db.backlogOf(k).written += int64(n)
+	return mine, db.touch(w, m, k.schema.Name, hours, arrived)
 }
 
 // deltaWriter fills deltas_NAME. It exists so that the order of the columns is
@@ -80,61 +91,72 @@ func (db *DB) writeDeltas(w *writer, m *periodMirror, k *cube, batches []*millra
 type deltaWriter struct {
 	k       *cube
 	t       *table
+	codes   *coder
 	arrived int64
-	dims    []int // per column of the table: dimension of the definition, or -1
-	states  []int // likewise, index in the definition's states
+	states  []int // per column of the table: index in the definition's states, or -1
 	bucket  []int64
 	hour    []int64
-	floats  []float64
 }
 
 // fixedColumns are set_id, bucket, hour and arrived.
 const fixedColumns = 4
 
-func newDeltaWriter(k *cube, t *table, arrived int64) *deltaWriter {
+func newDeltaWriter(k *cube, t *table, codes *coder, arrived int64) *deltaWriter {
 	d := &deltaWriter{
-		k: k, t: t, arrived: arrived,
-		bucket: make([]int64, chunkRows), hour: make([]int64, chunkRows), floats: make([]float64, chunkRows),
+		k: k, t: t, codes: codes, arrived: arrived,
+		bucket: make([]int64, chunkRows), hour: make([]int64, chunkRows),
 	}
 	names := make([]string, len(k.states))
 	for i, spec := range k.states {
 		names[i] = stateColumn(&k.schema, spec)
 	}
 	for _, c := range k.columns {
-		dim := -1
-		if name, ok := strings.CutPrefix(c, "d_"); ok {
-			dim = slices.Index(k.schema.Dimensions, name)
-		}
-		d.dims = append(d.dims, dim)
 		d.states = append(d.states, slices.Index(names, c))
 	}
 	return d
 }
 
 func (d *deltaWriter) write(b *millrace.CellBatch) error {
-	id := int32(d.k.setID(b.Set))
+	id, places := int32(d.k.setID(b.Set)), d.k.places(b.Set)
 	return chunks(b.Len(), func(from, k int) error {
-		for i, s := range b.Bucket[from : from+k] {
-			d.bucket[i] = s * 1e6
-			d.hour[i] = millrace.Hour.Floor(s) * 1e6
-		}
+		d.times(b.Bucket[from : from+k])
 		d.t.sameInt32(0, k, id)
 		d.t.int64s(1, d.bucket[:k])
 		d.t.int64s(2, d.hour[:k])
 		d.t.sameInt64(3, k, d.arrived)
-		for col := fixedColumns; col < len(d.dims); col++ {
-			dim, state := slices.Index(b.Set.Dims, d.dims[col]), d.states[col]
-			switch {
-			case d.dims[col] >= 0 && dim >= 0:
-				d.t.strings(col, valid8(b.Dims[dim][from:from+k]))
+		for col := fixedColumns; col < len(d.k.columns); col++ {
+			switch key, state := d.k.keyAt[col], d.states[col]; {
+			case key >= len(places):
+				clear(d.t.uint32s(col, k)) // the set has fewer dimensions
+			case key >= 0:
+				d.texts(col, b.Dims[places[key]][from:from+k])
 			case state >= 0:
 				d.state(col, &b.States[state], from, k)
-			default: // not in this set, or no longer in the definition
+			default: // no longer in the definition
 				d.t.nulls(col, k)
 			}
 		}
 		return d.t.emit(k)
 	})
+}
+
+// times fills bucket and hour. Cells of a set come minute by minute, mostly.
+func (d *deltaWriter) times(seconds []int64) {
+	last, bucket, hour := int64(math.MinInt64), int64(0), int64(0)
+	for i, s := range seconds {
+		if s != last {
+			last, bucket, hour = s, s*1e6, millrace.Hour.Floor(s)*1e6
+		}
+		d.bucket[i], d.hour[i] = bucket, hour
+	}
+}
+
+// texts fills a key column with the numbers of texts.
+func (d *deltaWriter) texts(col int, texts []string) {
+	out := d.t.uint32s(col, len(texts))
+	for i, s := range texts {
+		out[i] = d.codes.code(s)
+	}
 }
 
 func (d *deltaWriter) state(col int, c *millrace.StateColumn, from, k int) {
@@ -156,20 +178,4 @@ func (d *deltaWriter) state(col int, c *millrace.StateColumn, from, k int) {
 	default:
 		d.t.blobs(col, c.Blobs[from:from+k])
 	}
-}
-
-// valid8 returns the strings, or repaired copies if one is not valid UTF-8.
-func valid8(in []string) []string {
-	for i, s := range in {
-		v := validText(s)
-		if v == s {
-			continue
-		}
-		out := slices.Clone(in)
-		for j := i; j < len(out); j++ {
-			out[j] = validText(out[j])
-		}
-		return out
-	}
-	return in
 }

@@ -37,9 +37,12 @@ type table struct {
 	rows   int64
 }
 
-func newTable(c *conn, name string) (*table, error) {
+func newTable(c *conn, name string) (*table, error) { return newTableIn(c, "", name) }
+
+// newTableIn is newTable in another catalog than that of the file: temp.
+func newTableIn(c *conn, catalog, name string) (*table, error) {
 	t := &table{name: name, pinned: map[unsafe.Pointer]bool{}}
-	if mapping.AppenderCreate(c.raw, "main", name, &t.app) == mapping.StateError {
+	if mapping.AppenderCreateExt(c.raw, catalog, "main", name, &t.app) == mapping.StateError {
 		err := newDBError(mapping.AppenderError(t.app))
 		mapping.AppenderDestroy(&t.app)
 		return nil, fmt.Errorf("append to %s: %w", name, err)
@@ -123,6 +126,9 @@ func (t *table) int32s(col int, src []int32) {
 func (t *table) uint8s(col int, src []uint8) {
 	copy(unsafe.Slice((*uint8)(t.data(col)), chunkRows), src)
 }
+
+// uint32s returns a UINTEGER column's memory for the caller to fill.
+func (t *table) uint32s(col, k int) []uint32 { return unsafe.Slice((*uint32)(t.data(col)), k) }
 
 // float64s fills a DOUBLE column.
 func (t *table) float64s(col int, src []float64) {

@@ -1,7 +1,6 @@
 package duckdb
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,47 +10,45 @@ import (
 	"github.com/millrace/millrace/internal/failpoint"
 )
 
-// compactAge is how long after the beginning of their minute of arrival deltas
-// are compacted: then the minute is over by one minute, and the flushes of that
-// minute, some twelve of them, become one.
-const compactAge = 2 * time.Minute
-
-// pace is how many rows a slice of upkeep may handle so that it takes about
-// sliceTarget. It follows what slices really take, as this depends on the
-// machine and on the sketches of the rollup.
-type pace struct{ rows int64 }
-
 const (
-	// sliceTarget leaves room below the 500 ms for which a slice may hold the
-	// writer: rows differ in size, and the commit comes on top.
-	sliceTarget = 200 * time.Millisecond
-	firstPace   = 20_000
-	minPace     = 2_000
-	maxPace     = 400_000
-	// maxPeriods bounds the buckets of a slice, and so the length of its SQL.
-	maxPeriods = 2000
+	// compactAge is how long deltas lie before they are compacted, so that the
+	// flushes of several minutes become one row per cell, sorted by set.
+	compactAge = 5 * time.Minute
+	// openAge is how old the deltas are at least that a compaction takes: their
+	// minute of arrival is over, by one minute.
+	openAge = 2 * time.Minute
+	// backlogRows is how many deltas are not left to lie for compactAge: reading
+	// them takes some ten milliseconds a million.
+	backlogRows = 3_000_000
 )
 
-// paceOf returns the pace of a kind of work on a rollup. Under DB.writeMu.
-func (db *DB) paceOf(kind string, k *cube) *pace {
-	if db.rollups.pace == nil {
-		db.rollups.pace = map[string]*pace{}
-	}
-	key := kind + " " + k.schema.Name
-	if db.rollups.pace[key] == nil {
-		db.rollups.pace[key] = &pace{cmp.Or(db.rollups.firstPace, firstPace)}
-	}
-	return db.rollups.pace[key]
+// compactJob is the compaction of all deltas of a rollup up to an arrival that
+// go to one table. It is done in slices, each a transaction. Nothing else moves
+// or adds such deltas, so its plan holds to the end; after a failure, and at a
+// restart, what is left is planned anew.
+type compactJob struct {
+	state int8   // of the hours
+	where string // which deltas
+	share *share
 }
 
-// learn adapts the pace to a slice that handled rows in a time.
-func (p *pace) learn(rows int64, took time.Duration) {
-	switch {
-	case took > sliceTarget && rows > 0:
-		p.rows = max(minPace, int64(float64(rows)*float64(sliceTarget)/float64(took)))
-	case took < sliceTarget/2 && rows > p.rows/2:
-		p.rows = min(maxPace, p.rows*3/2)
+// backlog tells how much of a rollup waits for compaction.
+type backlog struct {
+	written int64 // deltas since the last job was planned
+	job     *compactJob
+}
+
+// backlogOf returns the backlog of a rollup. Under DB.writeMu.
+func (db *DB) backlogOf(k *cube) *backlog {
+	if db.rollups.backlogs == nil {
+		db.rollups.backlogs = map[string]*backlog{}
 	}
+	b := db.rollups.backlogs[k.schema.Name]
+	if b == nil {
+		b = &backlog{}
+		db.rollups.backlogs[k.schema.Name] = b
+	}
+	return b
 }
 
 // compact merges deltas of one rollup into cells: one slice. What it adds is
@@ -62,27 +59,64 @@ func (db *DB) compact(ctx context.Context, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	cutoff := now.Add(-compactAge).Unix()
 	for _, k := range cubes {
-		due := false
-		err := db.read(ctx, "look for deltas", func(c *conn) (err error) {
-			due, err = exists(ctx, c, fmt.Sprintf("SELECT 1 FROM %s WHERE arrived <= %d", k.deltas(), cutoff))
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
-		if !due {
-			continue
+		db.writeMu.Lock()
+		b := *db.backlogOf(k)
+		db.writeMu.Unlock()
+		var plan *compactPlan
+		if b.job == nil {
+			if plan, err = db.planCompaction(ctx, k, now, b.written); err != nil {
+				return false, err
+			}
+			if plan == nil {
+				continue
+			}
 		}
 		db.setQuiet("", now)
-		err = db.write(ctx, "compaction", func(w *writer) error { return db.compactSlice(w, k, cutoff) })
+		err := db.slice(ctx, "compaction", func(w *writer) (*pace, int64, error) { return db.compactSlice(w, k, plan) })
 		if err == nil {
 			err = failpoint.Hit("compaction.after")
 		}
 		return true, err
 	}
 	return false, nil
+}
+
+// compactPlan is a job and the arrivals that its periods have to be given first.
+type compactPlan struct {
+	job      *compactJob
+	arrivals []arrival
+}
+
+// arrival is the last arrival of an hour or a day, from where retention counts.
+type arrival struct {
+	granularity    millrace.Granularity
+	start, arrived int64
+}
+
+// planCompaction looks whether deltas are due and plans what happens to those
+// of them that go to one table. It reads only, so writers do not wait for it.
+func (db *DB) planCompaction(ctx context.Context, k *cube, now time.Time, written int64) (*compactPlan, error) {
+	age := compactAge
+	if written >= backlogRows {
+		age = openAge
+	}
+	var plan *compactPlan
+	err := db.snapshot(ctx, "plan compaction", func(c *conn) error {
+		due, err := exists(ctx, c, fmt.Sprintf("SELECT 1 FROM %s WHERE arrived <= %d", k.deltas(), now.Add(-age).Unix()))
+		if err != nil || !due {
+			return err
+		}
+		cutoff := now.Add(-openAge).Unix()
+		hours, err := k.hoursOfDeltas(ctx, c, cutoff)
+		if err != nil || len(hours) == 0 {
+			return err
+		}
+		plan = newCompactPlan(k, hours, cutoff)
+		plan.job.share, err = newShare(ctx, c, k, k.deltas(), plan.job.where, firstPace)
+		return err
+	})
+	return plan, err
 }
 
 func exists(ctx context.Context, c *conn, query string) (bool, error) {
@@ -94,53 +128,87 @@ func exists(ctx context.Context, c *conn, query string) (bool, error) {
 	return r.next(), r.err
 }
 
-// slice is a part of the deltas that goes to one table.
-type slice struct {
-	state   int8    // of the hours
-	minutes []int64 // ascending
-	rows    int64
-	parts   int64 // 1, or the slice is one of so many parts of a single minute
+// deltaHour is an hour that has deltas.
+type deltaHour struct {
+	start   int64
+	state   int8  // where its deltas go
+	arrived int64 // the last of them
+	known   int64 // arrival the period has
 }
 
-// compactSlice plans and does one slice inside a transaction.
-func (db *DB) compactSlice(w *writer, k *cube, cutoff int64) error {
-	start, pace := time.Now(), db.paceOf("compact", k)
-	s, err := planCompaction(w, k, cutoff, pace.rows)
-	if err != nil || s == nil {
-		return err
-	}
-	where := fmt.Sprintf("arrived <= %d AND %s", cutoff, among("bucket", s.minutes))
-	if s.parts > 1 {
-		where += fmt.Sprintf(" AND hash(%s) %% %d = 0", list([]string{"set_id"}, k.dims), s.parts)
-	}
-	if err := db.moveDeltas(w, k, s, where); err != nil {
-		return err
-	}
-	pace.learn(s.rows/s.parts, time.Since(start))
-	return failpoint.Hit("compaction")
-}
-
-// planCompaction picks the oldest minutes whose hours are in the same state, as
-// many as the pace allows; of a minute beyond it, a part.
-func planCompaction(w *writer, k *cube, cutoff, pace int64) (*slice, error) {
-	var s *slice
-	full := false
-	err := each(w.ctx, w.c, fmt.Sprintf(`SELECT d.bucket, d.n, p.state FROM
-			(SELECT bucket, hour, count(*) AS n FROM %s WHERE arrived <= %d GROUP BY ALL ORDER BY bucket LIMIT %d) d
-		JOIN cell_periods p ON p.rollup = %s AND p.granularity = 3600 AND p.bucket = d.hour
-		ORDER BY d.bucket`, k.deltas(), cutoff, maxPeriods, quote(k.schema.Name)), func(r *rows) error {
-		bucket, n, state := r.int64(0)/1e6, r.int64(1), destination(int8(r.int64(2)))
-		switch {
-		case s == nil:
-			s = &slice{state: state, minutes: []int64{bucket}, rows: n, parts: 1 + (n-1)/pace}
-		case !full && s.state == state && s.rows+n <= pace:
-			s.minutes, s.rows = append(s.minutes, bucket), s.rows+n
-		default:
-			full = true
-		}
+func (k *cube) hoursOfDeltas(ctx context.Context, c *conn, cutoff int64) ([]deltaHour, error) {
+	var out []deltaHour
+	err := each(ctx, c, fmt.Sprintf(`SELECT d.hour, p.state::INTEGER, d.arrived, p.arrived FROM
+			(SELECT hour, max(arrived) AS arrived FROM %s WHERE arrived <= %d GROUP BY hour) d
+		JOIN cell_periods p ON p.rollup = %s AND p.granularity = 3600 AND p.bucket = d.hour`,
+		k.deltas(), cutoff, quote(k.schema.Name)), func(r *rows) error {
+		out = append(out, deltaHour{r.int64(0) / 1e6, destination(int8(r.int64(1))), r.int64(2), r.int64(3)})
 		return nil
 	})
-	return s, err
+	return out, err
+}
+
+func newCompactPlan(k *cube, hours []deltaHour, cutoff int64) *compactPlan {
+	state, mixed := hours[0].state, false
+	for _, h := range hours {
+		mixed = mixed || h.state != state
+	}
+	p := &compactPlan{job: &compactJob{state: state, where: fmt.Sprintf("arrived <= %d", cutoff)}}
+	if mixed {
+		states := map[int8]string{periodOpen: "0, 1, 2", periodSealed: "3", periodGone: "4"}[state]
+		p.job.where += " AND hour IN " + k.periodsIn(millrace.Hour, states)
+	}
+	days := map[int64]int64{}
+	for _, h := range hours {
+		if h.arrived > h.known {
+			p.arrivals = append(p.arrivals, arrival{millrace.Hour, h.start, h.arrived})
+			days[millrace.Day.Floor(h.start)] = max(days[millrace.Day.Floor(h.start)], h.arrived)
+		}
+	}
+	for day, arrived := range days {
+		p.arrivals = append(p.arrivals, arrival{millrace.Day, day, arrived})
+	}
+	return p
+}
+
+// compactSlice does the next slice of a rollup's job inside a transaction; a
+// plan begins one.
+func (db *DB) compactSlice(w *writer, k *cube, plan *compactPlan) (*pace, int64, error) {
+	b, pace := db.backlogOf(k), db.paceOf("compact", k)
+	if plan != nil {
+		if err := noteArrivals(w, k, plan.arrivals); err != nil {
+			return pace, 0, fmt.Errorf("note arrivals: %w", err)
+		}
+		b.job, b.written = plan.job, 0
+	}
+	job := b.job
+	if job == nil { // a definition cancelled it
+		return pace, 0, nil
+	}
+	part, rows := job.share.next(pace.rows)
+	if err := db.moveDeltas(w, k, job.state, job.where+" AND "+part); err != nil {
+		return pace, rows, err
+	}
+	if job.share.done() {
+		b.job = nil
+	}
+	return pace, rows, failpoint.Hit("compaction")
+}
+
+// noteArrivals carries the arrivals of deltas over to their periods.
+func noteArrivals(w *writer, k *cube, all []arrival) error {
+	return chunks(len(all), func(from, n int) error {
+		var g, starts, arrived []string
+		for _, a := range all[from : from+n] {
+			g, starts = append(g, fmt.Sprint(int64(a.granularity))), append(starts, fmt.Sprint(a.start*1e6))
+			arrived = append(arrived, fmt.Sprint(a.arrived))
+		}
+		_, err := w.exec(fmt.Sprintf(`UPDATE cell_periods SET arrived = d.arrived FROM
+				(SELECT unnest([%s]) AS g, unnest([%s]) AS start, unnest([%s]) AS arrived) d
+			WHERE rollup = %s AND granularity = d.g AND bucket = make_timestamp(d.start) AND cell_periods.arrived < d.arrived`,
+			list(g), list(starts), list(arrived), quote(k.schema.Name)))
+		return err
+	})
 }
 
 // destination reduces the state of an hour to what matters here: where deltas
@@ -152,29 +220,27 @@ func destination(state int8) int8 {
 	return periodOpen
 }
 
-// moveDeltas merges the deltas that fulfil a condition into the table their
-// hours are kept in.
-func (db *DB) moveDeltas(w *writer, k *cube, s *slice, where string) error {
-	table, bucket, columns, sets := k.minutes(), "bucket", "set_id, bucket, hour", ""
-	switch s.state {
+// moveDeltas merges the deltas that fulfil a condition into the table that
+// hours in the given state are kept in.
+func (db *DB) moveDeltas(w *writer, k *cube, state int8, where string) error {
+	table, bucket, sets := k.minutes(), "bucket", ""
+	switch state {
 	case periodSealed:
-		table, bucket, columns = k.hours(), "hour", "set_id, bucket"
+		table, bucket = k.hours(), "hour"
 		sets = " AND set_id IN (" + k.keptAt(millrace.Hour, millrace.Day) + ")"
 	case periodGone:
-		table, bucket, columns = k.days(), "date_trunc('day', hour)", "set_id, bucket"
+		table, bucket = k.days(), "date_trunc('day', hour)"
 		sets = " AND set_id IN (" + k.keptAt(millrace.Day) + ")"
 	}
-	keys := "set_id, " + bucket + " AS bucket"
-	if s.state == periodOpen {
-		keys += ", hour"
+	values := append([]string{"set_id", bucket + " AS bucket"}, k.keys...)
+	groups, columns := ordinals(len(values)), append([]string{"set_id", "bucket"}, k.keys...)
+	if state == periodOpen {
+		// Made anew and not grouped by: that would cost more.
+		values, columns = append(values, "date_trunc('hour', bucket)"), append(columns, "hour")
 	}
-	groups := len(k.dims) + strings.Count(columns, ",") + 1
 	for _, stmt := range []string{
 		fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s%s GROUP BY %s ORDER BY 1, 2",
-			table, list([]string{columns}, k.dims, k.stateColumns()), list([]string{keys}, k.dims, k.mergedStates()),
-			k.deltas(), where, sets, ordinals(groups)),
-		arrivedUpdate(k, millrace.Hour, "hour", where),
-		arrivedUpdate(k, millrace.Day, "date_trunc('day', hour)", where),
+			table, list(columns, k.stateColumns()), list(values, k.mergedStates()), k.deltas(), where, sets, groups),
 		fmt.Sprintf("DELETE FROM %s WHERE %s", k.deltas(), where),
 	} {
 		if _, err := w.exec(stmt); err != nil {
@@ -182,15 +248,6 @@ func (db *DB) moveDeltas(w *writer, k *cube, s *slice, where string) error {
 		}
 	}
 	return nil
-}
-
-// arrivedUpdate carries the arrival of deltas over to their periods, from where
-// retention counts.
-func arrivedUpdate(k *cube, g millrace.Granularity, start, where string) string {
-	return fmt.Sprintf(`UPDATE cell_periods SET arrived = d.arrived FROM
-			(SELECT %s AS start, max(arrived) AS arrived FROM %s WHERE %s GROUP BY 1) d
-		WHERE cell_periods.rollup = %s AND granularity = %d AND bucket = d.start AND cell_periods.arrived < d.arrived`,
-		start, k.deltas(), where, quote(k.schema.Name), g)
 }
 
 // ordinals returns "1, 2, ... n".

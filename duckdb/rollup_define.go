@@ -40,7 +40,7 @@ func (db *DB) DefineRollups(ctx context.Context, schemas []millrace.RollupSchema
 			}
 		}
 		db.rollups.known.distrust() // hours may have become dirty
-		db.rollups.job = nil
+		db.rollups.job, db.rollups.backlogs = nil, nil
 		return nil
 	})
 }
@@ -82,13 +82,25 @@ func define(w *writer, old *cube, s *millrace.RollupSchema) error {
 	return err
 }
 
+// Columns that every cell has. Cells are sorted by them, so that each has long
+// runs, and DuckDB skips what lies outside the set and the time asked for.
+const (
+	setColumn    = "set_id INTEGER USING COMPRESSION rle"
+	bucketColumn = "bucket TIMESTAMP USING COMPRESSION bitpacking"
+	hourColumn   = "hour TIMESTAMP USING COMPRESSION bitpacking"
+
+	arrivedColumn = "arrived BIGINT USING COMPRESSION bitpacking"
+	keyType       = "UINTEGER DEFAULT 0 USING COMPRESSION bitpacking"
+	valuesColumns = "code UINTEGER NOT NULL, value VARCHAR NOT NULL"
+)
+
 func (k *cube) defineTables(w *writer) error {
 	fresh := k.addColumns()
 	for _, t := range []struct{ name, columns string }{
-		{k.deltas(), "set_id INTEGER, bucket TIMESTAMP, hour TIMESTAMP, arrived BIGINT"},
-		{k.minutes(), "set_id INTEGER, bucket TIMESTAMP, hour TIMESTAMP"},
-		{k.hours(), "set_id INTEGER, bucket TIMESTAMP"},
-		{k.days(), "set_id INTEGER, bucket TIMESTAMP"},
+		{k.deltas(), list([]string{setColumn, bucketColumn, hourColumn, arrivedColumn})},
+		{k.minutes(), list([]string{setColumn, bucketColumn, hourColumn})},
+		{k.hours(), list([]string{setColumn, bucketColumn})},
+		{k.days(), list([]string{setColumn, bucketColumn})},
 	} {
 		if _, err := w.exec("CREATE TABLE IF NOT EXISTS " + t.name + " (" + t.columns + ")"); err != nil {
 			return err
@@ -99,7 +111,8 @@ func (k *cube) defineTables(w *writer) error {
 			}
 		}
 	}
-	return nil
+	_, err := w.exec("CREATE TABLE IF NOT EXISTS " + k.values() + " (" + valuesColumns + ")")
+	return err
 }
 
 // addColumns extends k.columns by what the definition needs and returns name
@@ -111,8 +124,10 @@ func (k *cube) addColumns() (fresh [][2]string) {
 			fresh = append(fresh, [2]string{ident(column), kind})
 		}
 	}
-	for _, d := range k.schema.Dimensions {
-		add(dimColumn(d), "VARCHAR")
+	for _, set := range k.schema.Sets {
+		for i := range set.Dims {
+			add(keyColumn(i), keyType)
+		}
 	}
 	for _, spec := range k.states {
 		add(stateColumn(&k.schema, spec), stateType(spec.Kind))

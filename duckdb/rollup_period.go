@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -45,19 +46,16 @@ type periodKey struct {
 }
 
 // periodMirror is the table cell_periods in memory, so that a flush that
-// touches the same open hours as the one before it writes nothing there. It is
-// trusted while owner is 0: a write sets owner before it changes anything and
-// resets it once it is known to be committed; after a failure the next write
-// reads the table again. Under DB.writeMu.
+// touches the same open hours as the one before it writes nothing there. Under
+// DB.writeMu.
 type periodMirror struct {
+	trust
 	states map[periodKey]int8
-	owner  int64
-	last   int64 // owner handed out last
 }
 
-// periods returns the mirror for use in an open transaction, and the owner to
-// pass to settlePeriods after it.
-func (db *DB) periods(w *writer) (*periodMirror, int64, error) {
+// periods returns the mirror for use in an open transaction, and the pledge to
+// settle after it.
+func (db *DB) periods(w *writer) (*periodMirror, pledge, error) {
 	m := &db.rollups.known
 	if m.states == nil || m.owner != 0 {
 		m.states = map[periodKey]int8{}
@@ -67,33 +65,20 @@ func (db *DB) periods(w *writer) (*periodMirror, int64, error) {
 		})
 		if err != nil {
 			m.states = nil
-			return nil, 0, err
+			return nil, pledge{}, err
 		}
 	}
-	return m, m.distrust(), nil
-}
-
-// distrust makes the next write read the table, unless settlePeriods is called
-// with the owner returned.
-func (m *periodMirror) distrust() (owner int64) {
-	m.last++
-	m.owner = m.last
-	return m.owner
-}
-
-// settlePeriods declares the transaction of owner committed.
-func (db *DB) settlePeriods(owner int64) {
-	db.writeMu.Lock()
-	if db.rollups.known.owner == owner {
-		db.rollups.known.owner = 0
-	}
-	db.writeMu.Unlock()
+	return m, pledge{&m.trust, m.distrust()}, nil
 }
 
 // touchedHours returns the hours, distinct, of the buckets.
 func touchedHours(into map[int64]bool, buckets []int64) {
-	last := int64(-1)
+	lastTime, last := int64(math.MinInt64), int64(math.MinInt64)
 	for _, t := range buckets {
+		if t == lastTime { // as nearly always: a division saved
+			continue
+		}
+		lastTime = t
 		if h := millrace.Hour.Floor(t); h != last {
 			last = h
 			into[h] = true

@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -23,10 +24,10 @@ func (db *DB) retainCells(ctx context.Context, now time.Time) (bool, error) {
 	}
 	for _, k := range cubes {
 		for _, g := range []millrace.Granularity{millrace.Minute, millrace.Hour, millrace.Day} {
-			query := db.droppable(k, g, now)
 			due := false
-			err := db.read(ctx, "look for old cells", func(c *conn) (err error) {
-				due, err = exists(ctx, c, query)
+			err := db.read(ctx, "look for old cells", func(c *conn) error {
+				starts, err := db.droppable(ctx, c, k, g, now)
+				due = len(starts) > 0
 				return err
 			})
 			if err != nil {
@@ -34,7 +35,7 @@ func (db *DB) retainCells(ctx context.Context, now time.Time) (bool, error) {
 			}
 			if due {
 				db.setQuiet("", now)
-				return true, db.write(ctx, "retention", func(w *writer) error { return db.dropSlice(w, k, g, query) })
+				return true, db.write(ctx, "retention", func(w *writer) error { return db.dropSlice(w, k, g, now) })
 			}
 		}
 	}
@@ -42,37 +43,47 @@ func (db *DB) retainCells(ctx context.Context, now time.Time) (bool, error) {
 	return false, nil
 }
 
-// droppable selects the starts of hours whose minutes, of days whose hours, or
+// dropsPerSlice bounds the periods dropped at once. A delete costs about 0.2 µs
+// a row, an hour has some hundred thousand rows at most.
+const dropsPerSlice = 8
+
+// droppable returns the starts of hours whose minutes, of days whose hours, or
 // of days that can go.
-func (db *DB) droppable(k *cube, g millrace.Granularity, now time.Time) string {
+func (db *DB) droppable(ctx context.Context, c *conn, k *cube, g millrace.Granularity, now time.Time) ([]int64, error) {
 	period, state, keep := millrace.Day, periodSealed, db.opt.Retention.DayCells
-	started := "date_trunc('day', d.hour)"
 	extra := ""
 	switch g {
 	case millrace.Minute:
 		period, state, keep = millrace.Hour, periodClean, db.opt.Retention.MinuteCells
-		started = "d.hour"
 	case millrace.Hour:
 		state, keep = periodClean, db.opt.Retention.HourCells
 		extra = fmt.Sprintf(` AND NOT EXISTS (SELECT 1 FROM cell_periods h WHERE h.rollup = p.rollup AND h.granularity = 3600
 			AND h.state <> %d AND date_trunc('day', h.bucket) = p.bucket)`, periodSealed)
 	}
-	return fmt.Sprintf(`SELECT p.bucket FROM cell_periods p WHERE p.rollup = %s AND p.granularity = %d AND p.state = %d
-		AND p.arrived <= %d AND p.bucket <= %s%s AND NOT EXISTS (SELECT 1 FROM %s d WHERE %s = p.bucket) ORDER BY p.bucket`,
-		quote(k.schema.Name), period, state, now.Add(-keep.Std()).Unix(),
-		timestamp(now.Add(-lateness).Unix()-int64(period)), extra, k.deltas(), started)
-}
-
-// dropsPerSlice bounds the periods dropped at once. A delete costs about 0.2 µs
-// a row, an hour has some hundred thousand rows at most.
-const dropsPerSlice = 8
-
-func (db *DB) dropSlice(w *writer, k *cube, g millrace.Granularity, query string) error {
 	var starts []int64
-	err := each(w.ctx, w.c, fmt.Sprintf("%s LIMIT %d", query, dropsPerSlice), func(r *rows) error {
+	err := each(ctx, c, fmt.Sprintf(`SELECT p.bucket FROM cell_periods p WHERE p.rollup = %s AND p.granularity = %d AND p.state = %d
+		AND p.arrived <= %d AND p.bucket <= %s%s ORDER BY p.bucket`,
+		quote(k.schema.Name), period, state, now.Add(-keep.Std()).Unix(),
+		timestamp(now.Add(-lateness).Unix()-int64(period)), extra), func(r *rows) error {
 		starts = append(starts, r.int64(0)/1e6)
 		return nil
 	})
+	if err != nil || len(starts) == 0 {
+		return nil, err
+	}
+	// What still has deltas waits for their compaction.
+	waiting := map[int64]bool{}
+	err = each(ctx, c, fmt.Sprintf("SELECT DISTINCT hour FROM %s WHERE hour >= %s AND hour < %s", k.deltas(),
+		timestamp(starts[0]), timestamp(starts[len(starts)-1]+int64(period))), func(r *rows) error {
+		waiting[period.Floor(r.int64(0)/1e6)] = true
+		return nil
+	})
+	starts = slices.DeleteFunc(starts, func(s int64) bool { return waiting[s] })
+	return starts[:min(len(starts), dropsPerSlice)], err
+}
+
+func (db *DB) dropSlice(w *writer, k *cube, g millrace.Granularity, now time.Time) error {
+	starts, err := db.droppable(w.ctx, w.c, k, g, now)
 	if err != nil || len(starts) == 0 {
 		return err
 	}

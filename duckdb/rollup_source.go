@@ -7,7 +7,7 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// source returns a relation (set_id, bucket, dimensions, states) that has every
+// source returns a relation (set_id, bucket, keys, states) that has every
 // cell of a granularity in one row or several, which add up to it. Conditions
 // on bucket and set_id put around it reach the tables.
 func (k *cube) source(g millrace.Granularity) string {
@@ -54,7 +54,7 @@ func (k *cube) branch(bucket, table, key, periods string) string {
 	if key != "" {
 		from += " SEMI JOIN " + periods + " p ON t." + key + " = p.bucket"
 	}
-	return "SELECT " + list([]string{"set_id", bucket + " AS bucket"}, k.dims, k.stateColumns()) + from
+	return "SELECT " + list([]string{"set_id", bucket + " AS bucket"}, k.keys, k.stateColumns()) + from
 }
 
 func (k *cube) union(branches ...string) string {

@@ -3,6 +3,7 @@ package duckdb
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace"
@@ -23,14 +24,14 @@ func (k *cube) view() string {
 	return fmt.Sprintf("CREATE OR REPLACE VIEW %s AS %s", ident("rollup_"+k.schema.Name), strings.Join(branches, "\nUNION ALL "))
 }
 
+// viewBranch joins the names of sets below the grouping: a condition on
+// dimension_set then becomes one on set_id, which reaches the tables.
 func (k *cube) viewBranch(g millrace.Granularity) string {
-	keys := []string{"set_id", "bucket"}
-	var dims, outer []string
-	for _, d := range k.schema.Dimensions {
-		dims = append(dims, ident(dimColumn(d)))
-		outer = append(outer, ident(dimColumn(d))+" AS "+ident(d))
+	groups := append([]string{"set_id", "n.name", "bucket"}, k.keys...)
+	var states, outer []string
+	for i := range k.schema.Dimensions {
+		outer = append(outer, k.textSQL(i)+" AS "+ident(k.schema.Dimensions[i]))
 	}
-	var states []string
 	for _, spec := range k.states {
 		c := ident(stateColumn(&k.schema, spec))
 		states = append(states, merged(spec.Kind, c)+" AS "+c)
@@ -38,23 +39,46 @@ func (k *cube) viewBranch(g millrace.Granularity) string {
 	for i := range k.schema.Metrics {
 		outer = append(outer, metricSQL(&k.schema.Metrics[i], g)...)
 	}
-	return fmt.Sprintf("SELECT %s AS granularity, bucket, %s AS dimension_set, %s\nFROM (SELECT %s FROM %s WHERE set_id IN (%s) GROUP BY %s)",
-		quote(g.String()), k.setNameSQL(), list(outer),
-		list(keys, dims, states), k.source(g), k.keptAt(g), ordinals(len(keys)+len(dims)))
+	joins := ""
+	for _, key := range k.keys {
+		joins += fmt.Sprintf(" LEFT JOIN %s v_%s ON v_%s.code = c.%s", k.values(), key, key, key)
+	}
+	return fmt.Sprintf("SELECT %s AS granularity, bucket, name AS dimension_set, %s\nFROM (SELECT %s FROM %s u JOIN %s ON n.id = u.set_id GROUP BY %s) c%s",
+		quote(g.String()), list(outer), list(groups, states), k.source(g), k.namesSQL(g), ordinals(len(groups)), joins)
 }
 
-// setNameSQL returns the name of a row's set.
-func (k *cube) setNameSQL() string {
-	var b strings.Builder
-	b.WriteString("CASE set_id")
+// namesSQL returns a relation n(id, name) of the sets kept at a granularity.
+func (k *cube) namesSQL(g millrace.Granularity) string {
+	rows := []string{}
 	for i, set := range k.schema.Sets {
-		fmt.Fprintf(&b, " WHEN %d THEN %s", k.setIDs[i], quote(k.schema.SetName(set)))
+		if slices.Contains(set.Granularities, g) {
+			rows = append(rows, fmt.Sprintf("(%d, %s)", k.setIDs[i], quote(k.schema.SetName(set))))
+		}
 	}
-	b.WriteString(" ELSE '' END")
-	if len(k.schema.Sets) == 0 {
-		return "''"
+	if len(rows) == 0 {
+		rows = []string{"(-1, '')"} // no cell has it
 	}
-	return b.String()
+	return "(VALUES " + list(rows) + ") n(id, name)"
+}
+
+// textSQL returns the text of a dimension, NULL in cells of sets without it.
+func (k *cube) textSQL(dim int) string {
+	ids := make([][]string, len(k.keys))
+	for i, set := range k.schema.Sets {
+		if key := k.keyOf(set, dim); key != "" {
+			ids[keyIndex(key)] = append(ids[keyIndex(key)], fmt.Sprint(k.setIDs[i]))
+		}
+	}
+	var b strings.Builder
+	for key, sets := range ids {
+		if len(sets) > 0 {
+			fmt.Fprintf(&b, " WHEN set_id IN (%s) THEN v_%s.value", list(sets), keyColumn(key))
+		}
+	}
+	if b.Len() == 0 {
+		return "NULL::VARCHAR"
+	}
+	return "CASE" + b.String() + " END"
 }
 
 // metricSQL returns the columns of a metric, computed from its merged states.

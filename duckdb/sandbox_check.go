@@ -205,7 +205,7 @@ func (ck *checker) node(n map[string]any, at standing) error {
 func internalTable(lower string) bool {
 	for _, prefix := range []string{
 		"events_", "clients", "ledger_rows", "admitted", "meta_version", "rollups", "cell_",
-		"deltas_", "minutes_", "hours_", "days_", "duckdb_", "pg_", "sqlite_", "pragma_",
+		"deltas_", "minutes_", "hours_", "days_", "values_", "duckdb_", "pg_", "sqlite_", "pragma_",
 	} {
 		if strings.HasPrefix(lower, prefix) {
 			return true

@@ -22,7 +22,7 @@ type migration struct {
 
 var migrations = []migration{
 	{version: 1, statements: append(coreTables, rollupTables...)},
-	{version: 2, run: columnsForAttributes},
+	{version: 2, run: toVersion2},
 }
 
 // coreTables is version 1 of everything but rollups, without the views of

@@ -103,7 +103,7 @@ func (s *tableSizes) get(ctx context.Context, c *conn, now time.Time) (events, r
 		switch prefix, _, _ := strings.Cut(name, "_"); prefix {
 		case "events":
 			events += size.bytes
-		case "deltas", "minutes", "hours", "days":
+		case "deltas", "minutes", "hours", "days", "values":
 			rollup += size.bytes
 		}
 	}
