@@ -96,6 +96,9 @@ func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 	}
 	s.account(u, from, int32(len(u.rec.Frames)), 0, 0)
 	s.finish(u)
+	if s.since.IsZero() { // flushed in between: the end of the record is to be committed too
+		s.since = s.p.deps.Now()
+	}
 	return nil
 }
 
@@ -237,12 +240,14 @@ func (s *rollupSink) flush(ctx context.Context) error {
 			return s.p.deps.Store.WriteCells(ctx, drained.Cells, c)
 		})
 		s.took = s.p.deps.Now().Sub(began)
+		if err == nil {
+			s.p.stats.foldedOther(drained.Folded)
+		}
 		return err
 	}, func(err error) error {
 		if err != nil {
 			return s.p.poison(s.name, folded, last, err)
 		}
-		s.p.stats.foldedOther(drained.Folded)
 		s.limit = min(2*s.limit, unlimited)
 		s.p.relax(s.name, s.limit)
 		return nil
