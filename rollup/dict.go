@@ -48,7 +48,9 @@ type dictSlot struct {
 
 const (
 	// unseen marks a value that was restored and has not been seen since.
-	unseen        = -1 << 63
+	unseen = -1 << 63
+	// never marks the code of a retired value.
+	never         = 1<<63 - 1
 	dictSlotBytes = 32
 	// dictValueBytes is what a value takes apart from its text and slots.
 	dictValueBytes = 16 + 8
@@ -167,12 +169,8 @@ func (d *dict) rehash(n int) {
 	} else {
 		d.slots = make([]dictSlot, n)
 	}
-	gone := make(map[uint32]bool, len(d.free))
-	for _, c := range d.free {
-		gone[c] = true
-	}
-	for c := range d.values {
-		if !gone[uint32(c)] {
+	for c, seen := range d.seen {
+		if seen != never {
 			d.place(uint32(c))
 		}
 	}
@@ -201,9 +199,6 @@ func (d *dict) retire(now int64, age time.Duration) []string {
 	}
 	return out
 }
-
-// never marks the code of a retired value.
-const never = 1<<63 - 1
 
 // bytes returns how much memory the dictionary holds.
 func (d *dict) bytes() int {

@@ -97,8 +97,8 @@ func scatter[T any](dst, src []T, at []uint32) {
 func (t *table) sketchFew(w *worker, cols *columns, from int) {
 	for i := range t.hists {
 		for j, r := range w.rows {
-			if b := cols.buckets[i][from+j]; b != sketch.NoBucket {
-				t.hists[i].Add(int(r), b, uint64(cols.weights[from+j]))
+			if weight := cols.weights[from+j]; weight > 0 {
+				t.hists[i].Add(int(r), cols.buckets[i][from+j], uint64(weight))
 			}
 		}
 	}
