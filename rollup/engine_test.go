@@ -241,8 +241,8 @@ func TestReplan(t *testing.T) {
 	e, old := NewEngine(rollups, Limits{Values: 1000, Workers: 2}), newPrevious(rollups, Limits{Values: 1000})
 	rng := rand.New(rand.NewPCG(9, 9))
 	got, want := cellMap{}, cellMap{}
-	for range 3 {
-		for range 3 {
+	for range 2 {
+		for range 2 {
 			events := testEvents(rng, minSample)
 			e.Fold(0, events)
 			old.Fold(0, events)
@@ -391,17 +391,17 @@ func TestMemoryIsBounded(t *testing.T) {
 		Name: "t", Dimensions: []string{"a", "b", "c"}, Sets: Cube([]string{"a", "b", "c"}, 3),
 		Metrics: []NamedMetric{{"n", "count()"}, {"s", "sum(v)"}},
 	}
-	const limit = 24 << 20
-	e := NewEngine(compile(t, def), Limits{Values: 20_000, Memory: limit, Workers: 2})
+	const limit = 12 << 20
+	e := NewEngine(compile(t, def), Limits{Values: 10_000, Memory: limit, Workers: 2})
 	events := make([]millrace.Event, 1000)
 	var texts [3000]string
 	var peak, total int64
 	n, drains := 0, 0
 	rng := rand.New(rand.NewPCG(7, 7))
-	for range 400 {
+	for range 200 {
 		for i := range events {
 			for j := range 3 {
-				texts[3*i+j] = fmt.Sprint("value-", rng.IntN(30_000))
+				texts[3*i+j] = fmt.Sprint("value-", rng.IntN(15_000))
 			}
 			events[i] = millrace.Event{Weight: 1, Attrs: append(events[i].Attrs[:0],
 				millrace.Attr{Key: "a", Value: millrace.StringValue(texts[3*i])},

@@ -19,7 +19,7 @@ func TestSizeIsWhatTheHeapHas(t *testing.T) {
 		values  int // per dimension
 	}{
 		{"rows", []NamedMetric{{"n", "count()"}, {"s", "sum(v)"}, {"lo", "min(v)"}}, 60},
-		{"values", []NamedMetric{{"n", "count()"}}, 60_000},
+		{"values", []NamedMetric{{"n", "count()"}}, 30_000},
 		{"sketches", []NamedMetric{{"q", "quantiles(v)"}, {"u", "uniq(u)"}}, 7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestSizeIsWhatTheHeapHas(t *testing.T) {
 				}
 			}
 			for range 2 {
-				for range 20 {
+				for range 10 {
 					e.Fold(0, valueEvents(rng, 5000, c.values))
 				}
 				e.Work()
@@ -74,14 +74,14 @@ func valueEvents(rng *rand.Rand, n, values int) []millrace.Event {
 // TestKeptMemoryIsBounded: what a peak took is given back after a drain.
 func TestKeptMemoryIsBounded(t *testing.T) {
 	abc := []string{"a", "b", "c"}
-	const limit = 64 << 20
+	const limit = 24 << 20
 	e := NewEngine(compile(t, Definition{
 		Name: "t", Dimensions: abc, Sets: Cube(abc, 3),
 		Metrics: []NamedMetric{{"n", "count()"}, {"q", "quantiles(v)"}, {"u", "uniq(u)"}},
 	}), Limits{Values: 1000, Workers: 2, Memory: limit})
 	rng := rand.New(rand.NewPCG(4, 4))
 	for e.Size() <= limit {
-		e.Fold(0, valueEvents(rng, 5000, 1000))
+		e.Fold(0, valueEvents(rng, 5000, 300))
 	}
 	e.Drain()
 	if e.cells > limit/keptShare || e.Size() > limit*3/4 {
