@@ -33,7 +33,8 @@ var killPoints = []string{
 
 // TestKills streams lines whose times span three days, kills server and importer
 // again and again, and compares every row count, cell and account with the
-// oracle. MILLRACE_SOAK=1 makes it 1,000,000 lines and 144 kills.
+// oracle: those of the default rollups, of all lines, and of a rollup with 100
+// sets, of some. MILLRACE_SOAK=1 makes it 1,000,000 lines and 144 kills.
 func TestKills(t *testing.T) {
 	lines, kills := 150_000, len(killPoints)
 	if os.Getenv("MILLRACE_SOAK") != "" {
@@ -53,7 +54,7 @@ func TestKills(t *testing.T) {
 		k.round(killPoints[i%len(killPoints)], i)
 	}
 	k.finish(lines)
-	want := newOracle(t, k.input, "kills", time.Now)
+	want := newOracle(t, hundredSets(), k.input, "kills", time.Now)
 	k.compare(want)
 	for _, p := range slices.Sorted(maps.Keys(k.tally)) {
 		t.Logf("killed %2d times: %s", k.tally[p], p)
@@ -61,14 +62,18 @@ func TestKills(t *testing.T) {
 }
 
 // threeDays returns lines with times over the last three days, in order but for
-// late ones.
+// late ones. Most are lines of an access log, evenly spread ones are JSON.
 func threeDays(n int) [][]byte {
 	g := gen.New(7, gen.Options{Clients: 3000, URLs: 300})
 	begin := time.Now().Add(-72 * time.Hour).Truncate(time.Hour)
 	lines := make([][]byte, n)
 	for i := range lines {
 		at := begin.Add(time.Duration(float64(71*time.Hour) * float64(i) / float64(n)))
-		lines[i] = g.AppendAccess(nil, at.Add(-g.Lateness()))
+		if at = at.Add(-g.Lateness()); i%(n/hundredSetsLines) == 0 {
+			lines[i] = g.AppendJSON(nil, at)
+		} else {
+			lines[i] = g.AppendAccess(nil, at)
+		}
 	}
 	return lines
 }
@@ -101,6 +106,26 @@ pipeline: {flush_rows: 4096, flush_interval: 50ms, rollup_interval: 100ms, maint
 store: {checkpoint: 16MiB}
 `
 
+// hundredSetsLines is how many lines the rollup with 100 sets takes: each one
+// makes 300 cells, and the oracle holds them all in memory.
+const hundredSetsLines = 2500
+
+// hundredSets is the configuration of a rollup with 100 sets, of the JSON lines.
+func hundredSets() string {
+	var sets []string
+	for _, s := range gen.Sets(100) {
+		sets = append(sets, "["+strings.Join(s, ", ")+"]")
+	}
+	return `
+rollups:
+  hundred:
+    where: device != ""
+    dimensions: [` + strings.Join(gen.Dimensions(), ", ") + `]
+    sets: [` + strings.Join(sets, ", ") + `]
+    metrics: {n: count(), bytes: sum(bytes), rt: quantiles(rt), uv: uniq(client_ip)}
+`
+}
+
 // grow appends lines to the file that is imported, so that every round has
 // something to do.
 func (k *killer) grow(lines [][]byte) {
@@ -125,7 +150,7 @@ func (k *killer) round(point string, n int) {
 	if strings.HasPrefix(point, "checkpoint") || strings.HasPrefix(point, "compaction") {
 		spec = point // seldom comes a second one in the time of a round
 	}
-	in, err := trySpawn(t, k.dir, killConfig, spec, "--http", k.addr)
+	in, err := trySpawn(t, k.dir, killConfig+hundredSets(), spec, "--http", k.addr)
 	if err == nil {
 		imp := k.importer(in.url)
 		limit := time.After(time.Duration(5000+k.rng.IntN(3000)) * time.Millisecond)
@@ -166,7 +191,7 @@ func (k *killer) importer(url string) *exec.Cmd {
 // finish lets the import end and the sinks drain, and stops the server.
 func (k *killer) finish(lines int) {
 	t := k.t
-	in := spawn(t, k.dir, killConfig, "", "--http", k.addr)
+	in := spawn(t, k.dir, killConfig+hundredSets(), "", "--http", k.addr)
 	var out bytes.Buffer
 	cmd := exec.Command(os.Args[0], "import", "--server", in.url, "--source", "kills", "--state", k.state, k.input)
 	cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1")
@@ -205,7 +230,16 @@ func (k *killer) compare(want *oracle) {
 	wg.Go(func() { expected = dumpCells(t, want.store, want.rollups) })
 	wg.Wait()
 	equalLines(t, got, expected)
-	t.Logf("%d cells compared", len(got))
+	hundred := 0
+	for _, line := range expected {
+		if strings.HasPrefix(line, "hundred ") {
+			hundred++
+		}
+	}
+	if hundred < 50*hundredSetsLines {
+		t.Errorf("only %d cells of the rollup with 100 sets", hundred)
+	}
+	t.Logf("%d cells compared, %d of the rollup with 100 sets", len(got), hundred)
 	var accounts []string
 	for _, line := range summed(t, db) {
 		if !strings.Contains(line, " received ") && !strings.Contains(line, " duplicate ") {

@@ -32,10 +32,10 @@ type oracle struct {
 }
 
 // newOracle reads a file of lines as the importer would and folds it with the
-// pipeline into the memory store.
-func newOracle(t *testing.T, path, source string, now func() time.Time) *oracle {
+// pipeline into the memory store. rollups is that part of the configuration.
+func newOracle(t *testing.T, rollups, path, source string, now func() time.Time) *oracle {
 	t.Helper()
-	cfg, err := config.Parse([]byte("queue: {durability: os}"))
+	cfg, err := config.Parse([]byte("queue: {durability: os}\n" + rollups))
 	if err != nil {
 		t.Fatal(err)
 	}
