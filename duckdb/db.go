@@ -39,6 +39,7 @@ type DB struct {
 
 	sqlSlots   chan struct{} // statements of users that may run at once
 	statements statements
+	clearing   clearing
 }
 
 // open paths of this process: DuckDB's own lock holds between processes only.
@@ -158,7 +159,7 @@ func (db *DB) write(ctx context.Context, name string, fn func(*writer) error) er
 	return wrap(ctx, "write "+name, err)
 }
 
-func (db *DB) transact(ctx context.Context, name string, fn func(*writer) error) error {
+func (db *DB) transact(ctx context.Context, name string, fn func(*writer) error) (err error) {
 	db.gate.RLock()
 	defer db.gate.RUnlock()
 	w := &writer{ctx: ctx, c: db.inst.writer, now: db.now()}
@@ -167,6 +168,10 @@ func (db *DB) transact(ctx context.Context, name string, fn func(*writer) error)
 	}
 	committed := false
 	defer func() {
+		if errClass(err) == "Out of Memory" {
+			// Undoing needs memory as well, and DuckDB ends the process without.
+			defer db.clearStatements(ctx)()
+		}
 		w.release() // before ROLLBACK: see table.release
 		if !committed {
 			// The connection is replaced next, which rolls back too; this is for

@@ -19,7 +19,7 @@ const memoryEvery = 10 * time.Millisecond
 // could be left without memory, until the returned function is called. DuckDB
 // has no limit per statement, and its limit for all does not see lists and
 // some strings being built; hence two measures: what DuckDB accounts to
-// anything but tables, of which three quarters may be used, and the memory of
+// anything but tables, of which half may be used, and the memory of
 // the process outside of Go, which may grow to twice DuckDB's limit.
 func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
 	c, err := connect(db.inst.db)
@@ -43,7 +43,7 @@ func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (
 				return
 			case <-tick.C:
 			}
-			if nativeMemory() > native || accounted(c) > int64(db.opt.Memory)/4*3 {
+			if nativeMemory() > native || accounted(c) > int64(db.opt.Memory)/2 {
 				cancel(errSQLMemory)
 			}
 		}
@@ -82,23 +82,67 @@ func (s *statements) end(cause error) {
 	}
 }
 
-// memoryTries is how often a write that found no memory is tried again. A
-// statement that is ended gives its memory back within some tens of
-// milliseconds.
-const memoryTries = 5
+// memoryTries is how often a write that found no memory is tried again, and
+// memoryWait how long it waits for the statements it ended: they give their
+// memory back within some tens of milliseconds, on a busy machine in seconds.
+const (
+	memoryTries = 5
+	memoryWait  = 5 * time.Second
+)
 
 // insist runs a write. If it finds no memory, it ends users' statements, which
-// rank below ingest, and tries again.
+// rank below ingest, lets none begin, and tries again.
 func (db *DB) insist(ctx context.Context, write func() error) error {
-	for try := 1; ; try++ {
-		err := write()
-		if errClass(err) != "Out of Memory" || try == memoryTries || ctx.Err() != nil {
-			return err
-		}
-		db.statements.end(errSQLMemory)
+	err := write()
+	if errClass(err) != "Out of Memory" {
+		return err
+	}
+	defer db.clearStatements(ctx)()
+	for try := 1; try < memoryTries && errClass(err) == "Out of Memory" && ctx.Err() == nil; try++ {
 		select {
 		case <-time.After(time.Duration(try) * 50 * time.Millisecond):
+			err = write()
 		case <-ctx.Done():
+		}
+	}
+	return err
+}
+
+// clearing keeps statements away while anyone asks for it.
+type clearing struct {
+	mu      sync.Mutex
+	holders int
+	slots   int // of DB.sqlSlots, taken so that nobody else gets them
+}
+
+// clearStatements ends the users' statements and takes their places, so that
+// others wait until the returned function is called.
+func (db *DB) clearStatements(ctx context.Context) (free func()) {
+	c := &db.clearing
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	late := time.After(memoryWait)
+	for waiting := c.holders == 0; waiting && c.slots < cap(db.sqlSlots); {
+		db.statements.end(errSQLMemory)
+		select {
+		case db.sqlSlots <- struct{}{}:
+			c.slots++
+		case <-time.After(memoryEvery): // one may have begun just now
+		case <-late:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	c.holders++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.holders--; c.holders > 0 {
+			return
+		}
+		for ; c.slots > 0; c.slots-- {
+			<-db.sqlSlots
 		}
 	}
 }
