@@ -94,7 +94,7 @@ func newScenario(seed uint64, size int) *scenario {
 		arrived: time.Date(2026, 3, 1, 11, 58, 0, 0, time.UTC).UnixNano(),
 	}
 	for _, f := range genDims {
-		g.card[f] = 1 + int(math.Exp(g.rng.Float64()*7)) // up to about 1,100
+		g.card[f] = g.cardinality()
 	}
 	g.unit = g.chance(40)
 	g.perRecord = max(40, size/50)
@@ -105,6 +105,9 @@ func newScenario(seed uint64, size int) *scenario {
 	}
 	return g.sc
 }
+
+// cardinality draws how many values a field has, up to about 1,100.
+func (g *generator) cardinality() int { return 1 + int(math.Exp(g.rng.Float64()*7)) }
 
 // chance is true with a probability in percent.
 func (g *generator) chance(percent int) bool { return g.rng.IntN(100) < percent }
@@ -268,6 +271,9 @@ func (g *generator) version(defs []rollup.Definition, wheres map[string]func(*mi
 // record draws the next record of the log; some are sent again.
 func (g *generator) record() {
 	sc := g.sc
+	if g.chance(3) { // the stream changes, and with it what the engine planned for
+		g.card[genDims[g.rng.IntN(len(genDims))]] = g.cardinality()
+	}
 	switch {
 	case g.chance(3):
 		g.arrived += g.rng.Int64N(int64(3 * time.Hour))

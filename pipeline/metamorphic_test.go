@@ -43,7 +43,8 @@ func TestRollupsAgainstOracle(t *testing.T) {
 	if sum.WideUniques > 3+sum.Uniques/100 {
 		t.Errorf("%d of %d estimates are off by more than 3 standard errors", sum.WideUniques, sum.Uniques)
 	}
-	if sum.Sessions < int(n) || sum.FoldedDims < int(n)/20 || sum.Early < int(n)/20 || sum.Poisoned == 0 {
+	tame := sum.Sessions < int(n) || sum.Early < int(n)/20 || sum.Poisoned == 0
+	if tame || sum.FoldedDims < int(n)/20 || sum.FoldedSets < int(n)/20 || sum.Retired < int(n)/20 {
 		t.Errorf("the cases are too tame: %+v", sum)
 	}
 }
