@@ -225,7 +225,7 @@ func newLayoutV2() *layout {
 	l := &layout{
 		exprs: map[string]string{
 			"project": originPart(1), "source": originPart(2), "env": originPart(3), "release": originPart(4),
-			"kind": "kind::VARCHAR", "level": levelText, "trace_id": traceID, "attrs": "(" + wholeAttrs() + ")", "other": "attrs",
+			"kind": "kind::VARCHAR", "level": levelText, "trace_id": traceID, "attrs": "(" + wholeAttrs() + ")", "attrs_other": "attrs",
 		},
 		texts: map[string]string{
 			"project": originPart(1), "source": originPart(2), "env": originPart(3), "release": originPart(4),
@@ -235,7 +235,7 @@ func newLayoutV2() *layout {
 		attrs: map[string]attrColumn{},
 	}
 	for _, a := range attrColumns {
-		l.exprs[a.name] = a.view()
+		l.exprs["attr_"+a.name] = a.view()
 		l.attrs[a.name] = a
 	}
 	return l

@@ -20,11 +20,11 @@ const suffixV1 = "_v1"
 var layoutV1 = &layout{
 	v1: true,
 	exprs: map[string]string{
-		"trace_id": traceID, "other": "attrs",
-		"method": "attrs->>'method'", "url": "attrs->>'url'",
-		"status": "TRY_CAST(attrs->>'status' AS INTEGER)", "bytes": "TRY_CAST(attrs->>'bytes' AS BIGINT)",
-		"rt": "TRY_CAST(attrs->>'rt' AS DOUBLE)", "rt_backend": "TRY_CAST(attrs->>'rt_backend' AS DOUBLE)",
-		"client_ip": "attrs->>'client_ip'", "user_agent": "attrs->>'user_agent'",
+		"trace_id": traceID, "attrs_other": "attrs",
+		"attr_method": "attrs->>'method'", "attr_url": "attrs->>'url'",
+		"attr_status": "TRY_CAST(attrs->>'status' AS INTEGER)", "attr_bytes": "TRY_CAST(attrs->>'bytes' AS BIGINT)",
+		"attr_rt": "TRY_CAST(attrs->>'rt' AS DOUBLE)", "attr_rt_backend": "TRY_CAST(attrs->>'rt_backend' AS DOUBLE)",
+		"attr_client_ip": "attrs->>'client_ip'", "attr_user_agent": "attrs->>'user_agent'",
 	},
 	texts: map[string]string{
 		"project": "project", "source": "source", "kind": "kind", "service": "service", "host": "host", "env": "env",

@@ -6,15 +6,16 @@ import "strings"
 // people who follow an event back to the queue or look up a trace faster
 // (trace_uuid = '0af7651916cd43dd8448eb211c80319c').
 //
-// Those from method on have the well-known attributes, NULL where an event has
-// none. A url or user_agent that is no text and a status or size that is no
-// natural number are in attrs only. other has the attributes that are not in a
+// Those named attr_ have the well-known attributes, NULL where an event has none.
+// A url or user agent that is no text and a status or size that is no natural
+// number are in attrs only. attrs_other has the attributes that are not in a
 // column of the table and is many times cheaper to look into than attrs, which is
-// put together from all.
+// put together from all. None is named as the attribute itself: a column would
+// take the place of the alias in attrs->>'url' AS url ... GROUP BY url.
 var columnNames = []string{
 	"time", "project", "source", "kind", "service", "host", "env", "release", "level", "trace_id",
 	"message", "weight", "attrs", "arrived", `"partition"`, `"offset"`, "ordinal", "trace_uuid",
-	"method", "url", "status", "bytes", "rt", "rt_backend", "client_ip", "user_agent", "other",
+	"attr_method", "attr_url", "attr_status", "attr_bytes", "attr_rt", "attr_rt_backend", "attr_client_ip", "attr_user_agent", "attrs_other",
 }
 
 // traceID is the column trace_id of the view events.
@@ -37,8 +38,8 @@ func (l *layout) list(columns []string) string {
 
 // exceptionColumns are the columns of the view exceptions.
 const exceptionColumns = `time, project, source, service, host, env, release, level, trace_id,
-		coalesce(other->>'$.type', '') AS type, coalesce(other->>'$.fingerprint', '') AS fingerprint,
-		message, weight, other->'$.frames' AS frames, attrs, arrived, "partition", "offset", ordinal`
+		coalesce(attrs_other->>'$.type', '') AS type, coalesce(attrs_other->>'$.fingerprint', '') AS fingerprint,
+		message, weight, attrs_other->'$.frames' AS frames, attrs, arrived, "partition", "offset", ordinal`
 
 // eventsView returns the statement that makes the view events the union of the
 // day tables. A UNION ALL prunes days outside the range asked for to nothing.

@@ -427,7 +427,7 @@ func (s *Server) hostsFromRows(v *view, p *panel) (*millrace.Table, error) {
 		stmt += " AND service = " + sqlString(svc)
 	}
 	if u := v.get("url"); u != "" {
-		stmt += " AND url = " + sqlString(u)
+		stmt += " AND attr_url = " + sqlString(u)
 	}
 	stmt += fmt.Sprintf(" GROUP BY host ORDER BY n DESC, host LIMIT %d", tableRows)
 	return s.Query.SQL(v.ctx, query.SQLRequest{SQL: stmt, Timeout: 3 * time.Second})
