@@ -17,8 +17,18 @@ var wideDims = []struct {
 	name   string
 	values int
 }{
-	{"service", 20}, {"host", 120}, {"env", 3}, {"release", 30}, {"level", 5}, {"method", 6},
-	{"url", 3000}, {"status", 12}, {"city", 400}, {"device", 8}, {"os", 12}, {"user_agent", 150},
+	{"service", 20},
+	{"host", 120},
+	{"env", 3},
+	{"release", 30},
+	{"level", 5},
+	{"method", 6},
+	{"url", 3000},
+	{"status", 12},
+	{"city", 400},
+	{"device", 8},
+	{"os", 12},
+	{"user_agent", 150},
 }
 
 // wideSchema has the empty set, those of one dimension, and pairs and triples

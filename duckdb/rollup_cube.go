@@ -91,9 +91,11 @@ type rollupState struct {
 	job      *periodJob
 	pace     map[string]*pace
 
+	forgetting forgetting // only Maintain touches it
+
 	// Small in tests, so that work comes in parts and memory is short; 0: the
 	// constant.
-	firstPace, vocabularySize int64
+	firstPace, vocabularySize, forgetAbove int64
 }
 
 // Names of a rollup's tables and columns. Rollup, dimension and metric names

@@ -33,7 +33,7 @@ func literals(t *testing.T, db *DB, query string) string {
 }
 
 // cellsInV1 copies the cells of a store, of viewSchema, to a file of version 1.
-func cellsInV1(t *testing.T, db *DB, ctx context.Context, c *conn) {
+func cellsInV1(ctx context.Context, t *testing.T, db *DB, c *conn) {
 	t.Helper()
 	exec := func(stmt string) {
 		t.Helper()
@@ -50,7 +50,8 @@ func cellsInV1(t *testing.T, db *DB, ctx context.Context, c *conn) {
 	for _, table := range [][2]string{
 		{"deltas_traffic", "set_id INTEGER, bucket TIMESTAMP, hour TIMESTAMP, arrived BIGINT"},
 		{"minutes_traffic", "set_id INTEGER, bucket TIMESTAMP, hour TIMESTAMP"},
-		{"hours_traffic", "set_id INTEGER, bucket TIMESTAMP"}, {"days_traffic", "set_id INTEGER, bucket TIMESTAMP"},
+		{"hours_traffic", "set_id INTEGER, bucket TIMESTAMP"},
+		{"days_traffic", "set_id INTEGER, bucket TIMESTAMP"},
 	} {
 		exec("CREATE TABLE " + table[0] + " (" + table[1] + columns)
 		fixed := strings.NewReplacer(" INTEGER", "", " TIMESTAMP", "", " BIGINT", "").Replace(table[1])
@@ -76,7 +77,7 @@ func TestMigrateCells(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "v1.duckdb")
-	inV1(t, path, true, func(ctx context.Context, c *conn) { cellsInV1(t, db, ctx, c) })
+	inV1(t, path, true, func(ctx context.Context, c *conn) { cellsInV1(ctx, t, db, c) })
 	inV1(t, path, false, func(ctx context.Context, c *conn) { // as if killed before COMMIT
 		if _, err := c.exec(ctx, "BEGIN TRANSACTION"); err != nil {
 			t.Fatal(err)

@@ -3,13 +3,15 @@ package duckdb
 // What the core (db.go, schema.go, instance.go, maintain.go) takes from the
 // rollup half of the package.
 
-// rollupTables is the rollup part of schema version 1.
+// rollupTables is the rollup part of the schema.
 //
-// Per rollup NAME there are four tables more, made by DefineRollups:
-// deltas_NAME (as written), minutes_NAME (one row per minute cell, from
-// compaction), hours_NAME and days_NAME (caches over them). Dimensions are
-// plain columns d_DIMENSION, NULL where the set does not have them, states are
-// columns s_STATE.
+// Per rollup NAME there are five tables more, made by DefineRollups:
+// deltas_NAME (as written), minutes_NAME (minute cells, from compaction),
+// hours_NAME and days_NAME (caches over them), and values_NAME (code, value),
+// the texts of dimensions. A cell has set_id (cell_sets) and bucket; in k1, k2,
+// ... the codes of its values, in the order of the names of the set's
+// dimensions, 0 where it has fewer; and its states in columns s_METRIC, for
+// averages also n_METRIC. A cell may have several rows, which add up to it.
 var rollupTables = []string{
 	// The definitions, as JSON; they outlive the configuration that named them.
 	"CREATE TABLE rollups (name VARCHAR NOT NULL, definition VARCHAR NOT NULL)",
@@ -29,5 +31,6 @@ func (db *DB) rollupTasks() []task {
 		{"compact cells", db.compact},
 		{"compute hours and days", db.computePeriods},
 		{"drop old cells", db.retainCells},
+		{"forget values", db.forgetValues},
 	}
 }

@@ -21,7 +21,7 @@ const (
 	minPace = 10_000
 	maxPace = 2_000_000
 	// maxPeriods bounds the buckets of a slice, and so the length of its SQL.
-	maxPeriods = 2000
+	maxPeriods = 1000
 )
 
 // paceOf returns the pace of a kind of work on a rollup. Under DB.writeMu.

@@ -11,8 +11,8 @@ import (
 
 // Cells hold numbers in place of texts. values_NAME has the number of every
 // text that a dimension of the rollup had, whatever the dimension; 0 is no text.
-// Numbers are given in the order in which texts are first stored, never change
-// their meaning, and are not used again.
+// Numbers are given in the order in which texts are first stored. One does not
+// change its meaning while a cell has it.
 //
 // Against columns of text this halves the CPU of a flush and thirds that of
 // compaction, since integers are compressed, hashed and compared at a fraction

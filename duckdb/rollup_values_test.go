@@ -125,3 +125,57 @@ func TestVocabularyOfOneFlush(t *testing.T) {
 	}
 	checkVocabulary(t, db, want)
 }
+
+func cubeOf(t *testing.T, db *DB, name string) *cube {
+	t.Helper()
+	cubes, err := db.loadCubes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cubes[name]
+}
+
+// TestForgetValues: values go with the last of their cells, not before, and
+// come back under another number.
+func TestForgetValues(t *testing.T) {
+	db := urlStore(t)
+	db.rollups.forgetAbove = 2
+	write := func(at time.Time, urls ...string) {
+		t.Helper()
+		if err := db.WriteCells(t.Context(), urlCells(at, urls...), rollupCommit(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	values := func(want ...string) {
+		t.Helper()
+		same(t, "values", text(t, db, "SELECT value FROM values_pages ORDER BY value"), want...)
+	}
+	day := func(n int) time.Time { return viewBase.AddDate(0, 0, n) }
+	write(day(0), "/a", "/b", "/c")
+	maintain(t, db, day(1))
+	maintain(t, db, day(100)) // only cells of days are left
+	values("/a", "/b", "/c")
+	write(day(731), "/a", "/d")
+	unused, err := db.unusedValues(t.Context(), cubeOf(t, db, "pages"))
+	if err != nil || len(unused) != 0 {
+		t.Fatalf("unused while the day is kept: %v, %v", unused, err)
+	}
+	maintain(t, db, day(732)) // drops the first day, then looks
+	maintain(t, db, day(733))
+	values("/a", "/d")
+	write(day(733), "/b", "/a")
+	same(t, "cells", text(t, db, "SELECT url, sum(pv)::BIGINT FROM rollup_pages WHERE granularity = '1d' GROUP BY 1 ORDER BY 1"), "/a|2", "/b|1", "/d|1")
+
+	// A value that comes back after it was looked for stays.
+	k := cubeOf(t, db, "pages")
+	write(day(733), "/e")
+	code := text(t, db, "SELECT code FROM values_pages WHERE value = '/e'")[0]
+	var n uint32
+	if _, err := fmt.Sscan(code, &n); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.write(t.Context(), "test", func(w *writer) error { return db.dropValues(w, k, []uint32{n}) }); err != nil {
+		t.Fatal(err)
+	}
+	values("/a", "/b", "/d", "/e")
+}
