@@ -91,7 +91,7 @@ func FuzzRollups(f *testing.F) {
 func sizeOf(seed uint64) int {
 	switch {
 	case seed%100 == 99:
-		return 2000
+		return 1500
 	case seed%10 == 9:
 		return 250
 	}
