@@ -153,25 +153,29 @@ func (s *share) next(pace int64) (where string, rows int64) {
 		p.rows /= p.parts // of each
 	}
 	if p.parts > 0 {
-		where, rows = fmt.Sprintf("%s AND hash(%s) %% %d = %d", p.condition(p.set), s.keys, p.parts, p.part), p.rows
+		where, rows = fmt.Sprintf("%s AND hash(%s) %% %d = %d", p.condition(), s.keys, p.parts, p.part), p.rows
 		if p.part++; p.part == p.parts {
 			s.left = s.left[1:]
 		}
 		return where, rows
 	}
-	all, n, last := *p, 1, p.set
+	all, sets, n := *p, []string{fmt.Sprint(p.set)}, 1
 	for n < len(s.left) && all.joins(&s.left[n], pace) {
-		all.rows, all.last, last = all.rows+s.left[n].rows, s.left[n].last, s.left[n].set
+		next := &s.left[n]
+		all.rows, all.last, sets = all.rows+next.rows, next.last, append(sets, fmt.Sprint(next.set))
 		n++
 	}
 	s.left = s.left[n:]
-	return all.condition(last), all.rows
+	if all.ranged {
+		return all.condition(), all.rows
+	}
+	return "set_id IN (" + list(sets) + ")", all.rows
 }
 
-// condition selects a portion, up to another set.
-func (p *portion) condition(last int64) string {
+// condition selects a portion of one set.
+func (p *portion) condition() string {
 	if p.ranged {
 		return fmt.Sprintf("set_id = %d AND bucket BETWEEN make_timestamp(%d) AND make_timestamp(%d)", p.set, p.first, p.last)
 	}
-	return fmt.Sprintf("set_id BETWEEN %d AND %d", p.set, last)
+	return fmt.Sprintf("set_id = %d", p.set)
 }
