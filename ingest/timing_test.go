@@ -64,11 +64,12 @@ type noClose struct{ *bytes.Reader }
 
 func (noClose) Close() error { return nil }
 
-// A request costs a fixed number of allocations, however many lines it has.
+// A request costs a fixed number of allocations, however many lines it has: some
+// 35, and up to 50 under the race detector, which empties pools at random.
 func TestAllocations(t *testing.T) {
 	f := func(encoding string, body []byte) {
 		t.Helper()
-		if n := testing.AllocsPerRun(20, poster(t, body, encoding)); n > 40 {
+		if n := testing.AllocsPerRun(20, poster(t, body, encoding)); n > 80 {
 			t.Errorf("%q: %.0f allocations for a request of 2500 lines", encoding, n)
 		}
 	}
