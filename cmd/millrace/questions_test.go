@@ -65,7 +65,8 @@ func TestQuestions(t *testing.T) {
 			{"time":"2026-05-20T12:00:01Z","source":"s","service":"","level":"","message":"hello"}],"next":""}`,
 		"GET /api/v1/ledger": `{"balanced":true,"accounts":[{"sink":"events","project":"default","source":"web","received":{"events":10,"weight":10},"stored":{"events":9,"weight":9},
 			"sampled":{"events":0,"weight":0},"filtered":{"events":0,"weight":0},"duplicate":{"events":0,"weight":0},"rejected":{"events":1,"weight":1},"refused":{"events":0,"weight":0},
-			"difference":{"events":0,"weight":0},"reasons":[{"outcome":"rejected","reason":"bad_json","events":1,"weight":1,"example":"{oops"}]}]}`,
+			"difference":{"events":0,"weight":0},"reasons":[{"outcome":"rejected","reason":"bad_json","events":1,"weight":1,"example":"{oops"}]}],
+			"folded":[{"where":"traffic.url","weight":1203,"hint":"more values"}]}`,
 	})
 	f := func(want, asked, stdin string, args ...string) {
 		t.Helper()
@@ -122,6 +123,11 @@ default  web     events        10       9        0         0          0         
 project  source  sink    outcome   reason    events  example
 -------  ------  ------  --------  --------  ------  -------
 default  web     events  rejected  bad_json       1  {oops
+(1 row)
+
+counted under (other)  weight  why
+---------------------  ------  -----------
+traffic.url              1203  more values
 (1 row)
 `, "GET /api/v1/ledger?from=-1d&source=web", "", "ledger", "--from=-1d", "--source", "web")
 	if c.token != "Bearer mr_read_x" {
