@@ -19,6 +19,10 @@ TOOL := go tool -modfile=tools/go.mod
 # Packages whose goroutines share memory: these run under the race detector.
 RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./memory/... ./pipeline/... ./query/... ./queue/... ./web/...
 
+# The engine shares its tables out among goroutines; these tests do so, and the
+# others would take minutes under the race detector.
+RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
+
 .PHONY: help build run demo test test-fast test-race bench bench-engine bench-load soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
@@ -50,6 +54,7 @@ demo: build ## start the server and feed it a live, generated stream
 
 test: check-compilers ## all tests; the concurrent packages under the race detector
 	go test -race $(RACE)
+	go test -race -short -run '$(RACE_ROLLUP)' ./rollup
 	go test $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
 
 test-fast: check-compilers ## all tests that take seconds
@@ -69,8 +74,9 @@ bench-load: check-compilers ## the server under full load over HTTP
 	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
 	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
 
-soak: check-compilers ## long runs: freshness, disk per row, a hundred kills
+soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
 	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^(TestSoak|TestKills)' ./cmd/millrace
+	MILLRACE_SOAK=1 go test -count=1 -timeout 1h -v -run '^Test(Hostile|LargeRollups)' ./pipeline
 
 fuzz: check-compilers ## every fuzz target for FUZZTIME each
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

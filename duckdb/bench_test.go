@@ -77,6 +77,13 @@ func BenchmarkWriteEvents(b *testing.B) {
 		text += sets[i].Bytes()
 	}
 	b.SetBytes(int64(text / len(sets)))
+	writeSets(b, db, sets)
+	b.ReportMetric(float64(text)/float64(len(sets)*rowGroup), "text-B/row")
+}
+
+// writeSets writes one of sets, of a row group each, per iteration, by turns.
+func writeSets(b *testing.B, db *DB, sets []*millrace.EventRows) {
+	b.Helper()
 	b.ReportAllocs()
 	cpu := cpuTime()
 	b.ResetTimer()
@@ -90,7 +97,6 @@ func BenchmarkWriteEvents(b *testing.B) {
 	rows := float64(b.N * rowGroup)
 	b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/1000/rows, "cpu-µs/row")
-	b.ReportMetric(float64(text)/float64(len(sets)*rowGroup), "text-B/row")
 	if err := db.Close(); err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package duckdb
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -86,27 +85,7 @@ func BenchmarkWriteShop(b *testing.B) {
 	for i := range sets {
 		sets[i] = shopRows(b, rowGroup, uint64(i))
 	}
-	b.ReportAllocs()
-	cpu := cpuTime()
-	b.ResetTimer()
-	for i := range b.N {
-		c := &millrace.Commit{Sink: millrace.SinkEvents, Positions: []millrace.Position{{Offset: int64(i)}}}
-		if err := db.WriteEvents(b.Context(), sets[i%len(sets)], c); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.StopTimer()
-	rows := float64(b.N * rowGroup)
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/rows, "ns/row")
-	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/1000/rows, "cpu-µs/row")
-	if err := db.Close(); err != nil {
-		b.Fatal(err)
-	}
-	fi, err := os.Stat(db.path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportMetric(float64(fi.Size())/rows, "disk-B/row")
+	writeSets(b, db, sets)
 }
 
 // BenchmarkSearchShop reports the latency of what the load test asks, over rows

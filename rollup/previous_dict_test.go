@@ -4,8 +4,6 @@ import (
 	"hash/maphash"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/millrace/millrace"
 )
 
 // dict maps a dimension's values to codes. Code 0 is Other. Codes are valid for
@@ -107,53 +105,4 @@ func (d *prevDict) place(c uint32) {
 		i++
 	}
 	d.slots[i&mask] = prevSlot{uint32(h >> 32), c + 1}
-}
-
-// reader reads one field of events. It remembers where it found an attribute,
-// for the lines of a source have their fields in the same order.
-type prevReader struct {
-	name    string
-	column  func(*millrace.Event) string // of the columns that are texts
-	isField bool                         // a column, not an attribute
-	at      int                          // where the attribute was found last
-	scratch []byte
-}
-
-func newPrevReader(name string) prevReader {
-	_, isField := new(millrace.Event).Field(name) // which has no attributes
-	return prevReader{name: name, isField: isField, column: textColumn(name)}
-}
-
-// value returns what Event.Field returns.
-func (r *prevReader) value(e *millrace.Event) (v millrace.Value, ok bool) {
-	if r.isField {
-		return e.Field(r.name)
-	}
-	if r.at < len(e.Attrs) && e.Attrs[r.at].Key == r.name {
-		return e.Attrs[r.at].Value, true
-	}
-	for i := range e.Attrs {
-		if e.Attrs[i].Key == r.name {
-			r.at = i
-			return e.Attrs[i].Value, true
-		}
-	}
-	return v, false
-}
-
-// text returns the field as text, "" if there is none. Numbers are written to
-// r's memory: the text is valid until the next call.
-func (r *prevReader) text(e *millrace.Event) string {
-	if r.column != nil {
-		return r.column(e)
-	}
-	v, ok := r.value(e)
-	switch {
-	case !ok:
-		return ""
-	case v.Kind() == millrace.ValueString:
-		return v.String()
-	}
-	r.scratch = v.AppendText(r.scratch[:0])
-	return borrow(r.scratch)
 }

@@ -30,8 +30,8 @@ const prevChunk = 256
 type prevCube struct {
 	*Rollup
 	dicts   []*prevDict
-	readers []prevReader // per dimension
-	inputs  []prevInput  // per metric
+	readers []reader    // per dimension
+	inputs  []prevInput // per metric
 	tables  []*prevTable
 	weights []int64
 	minutes []uint32   // index of the minute
@@ -42,7 +42,7 @@ type prevCube struct {
 
 // input is a metric's input. Of the columns, those its function needs are used.
 type prevInput struct {
-	prevReader
+	reader
 	ok      []bool
 	floats  []float64
 	sums    []int64 // scaled, times the weight
@@ -66,11 +66,11 @@ func newPrevCube(r *Rollup, lim Limits) *prevCube {
 	}
 	for _, d := range r.Dimensions {
 		c.dicts = append(c.dicts, newPrevDict(d, lim.Values))
-		c.readers = append(c.readers, newPrevReader(d))
+		c.readers = append(c.readers, newReader(d))
 		c.codes = append(c.codes, make([]uint32, prevChunk))
 	}
 	for i := range r.metrics {
-		in := prevInput{prevReader: newPrevReader(r.metrics[i].field)}
+		in := prevInput{reader: newReader(r.metrics[i].field)}
 		in.ok, in.floats, in.sums = make([]bool, prevChunk), make([]float64, prevChunk), make([]int64, prevChunk)
 		in.buckets, in.hashes = make([]sketch.Bucket, prevChunk), make([]uint64, prevChunk)
 		c.inputs = append(c.inputs, in)

@@ -135,12 +135,20 @@ func (r *Result) writeStages(w io.Writer) {
 	t.write(w)
 }
 
+// share returns what part of the input n bytes are.
+func share(n, input float64) string {
+	if n == 0 {
+		return "none yet" // what is not checkpointed has no size of its own
+	}
+	return fmt.Sprintf("1/%.1f", input/n)
+}
+
 func (r *Result) writeDisk(w io.Writer) {
 	lines := float64(r.Sent.Lines)
 	fmt.Fprintln(w)
 	t := table{{"disk, queue drained", "MB", "bytes per line", "of the input"}}
 	row := func(name string, n float64) {
-		t.row(name, fmt.Sprintf("%.0f", n/1e6), fmt.Sprintf("%.1f", n/lines), fmt.Sprintf("1/%.1f", float64(r.Sent.Bytes)/max(n, 1)))
+		t.row(name, fmt.Sprintf("%.0f", n/1e6), fmt.Sprintf("%.1f", n/lines), share(n, float64(r.Sent.Bytes)))
 	}
 	row("raw rows (estimated by the store)", r.After[`millrace_store_bytes{part="events"}`])
 	row("rollups (estimated by the store)", r.After[`millrace_store_bytes{part="rollups"}`])
