@@ -129,4 +129,9 @@ type StoreStats struct {
 	TotalBytes  int64 // files, including the write-ahead log
 	OldestEvent time.Time
 	MemoryBytes int64
+
+	// Slices of upkeep done since the start and the longest time that one held
+	// the writer, its commit included.
+	Slices       int64
+	LongestSlice time.Duration
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -92,6 +93,10 @@ type rollupState struct {
 	pace     map[string]*pace
 
 	forgetting forgetting // only Maintain touches it
+
+	// For Stats, which must not wait for the writer: slices of upkeep done and
+	// the longest of them in ns. Written under DB.writeMu.
+	slices, longest atomic.Int64
 
 	// Small in tests, so that work comes in parts and memory is short; 0: the
 	// constant.

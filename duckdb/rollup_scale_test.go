@@ -112,6 +112,13 @@ func TestLargeSlices(t *testing.T) {
 	want := totals(t, db, "1m")
 	n, longest := runSlices(t, db, viewBase.Add(3*time.Hour))
 	t.Logf("the rest in %d slices, the longest %v", n, longest)
+	st, err := db.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Slices < 5 || st.LongestSlice <= 0 {
+		t.Errorf("statistics tell of %d slices, the longest %v", st.Slices, st.LongestSlice)
+	}
 	for _, g := range []string{"1h", "1d"} {
 		same(t, g, totals(t, db, g), want...)
 	}

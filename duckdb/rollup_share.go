@@ -63,6 +63,8 @@ func (db *DB) slice(ctx context.Context, name string, fn func(w *writer) (p *pac
 	took := time.Since(start)
 	db.writeMu.Lock()
 	defer db.writeMu.Unlock()
+	db.rollups.slices.Add(1)
+	db.rollups.longest.Store(max(db.rollups.longest.Load(), int64(took)))
 	if err != nil {
 		db.rollups.job, db.rollups.backlogs = nil, nil
 	}

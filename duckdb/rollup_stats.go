@@ -6,12 +6,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace"
 )
 
 // rollupStats adds what the rollups hold to the statistics. It reads by itself.
 func (db *DB) rollupStats(ctx context.Context, into *millrace.StoreStats) error {
+	into.Slices, into.LongestSlice = db.rollups.slices.Load(), time.Duration(db.rollups.longest.Load())
 	cubes, err := db.loadCubes(ctx)
 	if err != nil || len(cubes) == 0 {
 		return err

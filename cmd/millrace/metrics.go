@@ -36,6 +36,8 @@ var (
 	descStoreUp      = desc("store_up", "1 if the store answers, else 0.")
 	descStoreRows    = desc("store_rows", "Rows in the store.", "table")
 	descStoreBytes   = desc("store_bytes", "Size of the store on disk.", "part")
+	descSlices       = desc("store_slices_total", "Slices of upkeep (compaction, hours, days) since the start.")
+	descLongest      = desc("store_slice_longest_seconds", "Longest time that a slice of upkeep held the writer since the start.")
 	descDirty        = desc("store_dirty_hours", "Hours and days to compute again.")
 )
 
@@ -85,7 +87,7 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 	gauge(descQueueBytes, float64(snap.QueueBytes))
 	gauge(descDisk, float64(snap.DiskFree), "free")
 	gauge(descDisk, float64(snap.DiskTotal), "total")
-	r.collectStore(gauge)
+	r.collectStore(counter, gauge)
 }
 
 func collectStages(st pipeline.Status, counter func(*prometheus.Desc, float64, ...string)) {
@@ -99,7 +101,7 @@ func collectStages(st pipeline.Status, counter func(*prometheus.Desc, float64, .
 
 // collectStore asks the store. While it cannot answer its other metrics are
 // absent and millrace_store_up is 0.
-func (r *statusReporter) collectStore(gauge func(*prometheus.Desc, float64, ...string)) {
+func (r *statusReporter) collectStore(counter, gauge func(*prometheus.Desc, float64, ...string)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	st, err := r.server.store.Stats(ctx)
@@ -116,6 +118,8 @@ func (r *statusReporter) collectStore(gauge func(*prometheus.Desc, float64, ...s
 	gauge(descStoreBytes, float64(st.RollupBytes), "rollups")
 	gauge(descStoreBytes, float64(st.TotalBytes), "total")
 	gauge(descDirty, float64(st.DirtyHours))
+	counter(descSlices, float64(st.Slices))
+	gauge(descLongest, st.LongestSlice.Seconds())
 }
 
 func label(partition int32) string { return strconv.Itoa(int(partition)) }

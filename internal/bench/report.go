@@ -69,6 +69,7 @@ func (r *Result) Write(w io.Writer, title, machine string) {
 	if r.Settled > 0 {
 		t.row("compacted, hours and days computed, after the last line sent", fmt.Sprintf("%.1f s", (r.Settled-r.Sent.Elapsed).Seconds()))
 	}
+	t.row("slices of upkeep, the longest held the writer for", fmt.Sprintf("%.0f, %.0f ms", r.After["millrace_store_slices_total"], 1000*r.After["millrace_store_slice_longest_seconds"]))
 	t.row("CPU per line", fmt.Sprintf("%s µs, %.2f cores in the mean", micros(r.Usage.CPU, lines), float64(r.Usage.CPU)/(lines/r.Sustained()*1e9)))
 	t.row("CPU per line of senders and questioner", micros(r.LoadCPU, lines)+" µs")
 	t.row("peak memory", fmt.Sprintf("%.0f MB resident", float64(r.Usage.Peak)/1e6))
