@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Meta keeps state that people change: projects, keys, tokens. Implementation:
-// meta (SQLite). Calls are safe for concurrent use.
+// Meta keeps state that people change: projects, keys, tokens, rules.
+// Implementation: meta (SQLite). Calls are safe for concurrent use.
 type Meta interface {
 	// CreateKey stores a new key. Only Hash is kept of the secret.
 	CreateKey(ctx context.Context, k *Key) error
@@ -18,6 +18,23 @@ type Meta interface {
 	RevokeKey(ctx context.Context, id string, at time.Time) error
 	// HasKey reports whether a key with the scope exists that is not revoked.
 	HasKey(ctx context.Context, scope Scope) (bool, error)
+
+	// AddRules appends a version to the history of v's project and source, sets
+	// v.Version, and returns when that is durable. after is the version that the
+	// author has seen as the newest, 0 for a source without any: another one is
+	// ErrConflict. A version is above all there were, of any source, and at
+	// least v.Created in Unix seconds: a number that records of the queue may
+	// carry must not be used again when an older backup was restored.
+	AddRules(ctx context.Context, v *RuleVersion, after int64) error
+	// Rules returns a version, however old: versions are never deleted, since
+	// records that carry one are read again. ErrNotFound.
+	Rules(ctx context.Context, version int64) (*RuleVersion, error)
+	// CurrentRules returns the newest version of every source that ever had
+	// rules, those with empty text too, by project and source.
+	CurrentRules(ctx context.Context) ([]*RuleVersion, error)
+	// RulesHistory returns the newest versions of a source, newest first, at
+	// most limit, below the version before (0: from the newest).
+	RulesHistory(ctx context.Context, project, source string, before int64, limit int) ([]*RuleVersion, error)
 	Close() error
 }
 

@@ -1,5 +1,5 @@
-// Package meta keeps what people change (keys today; projects, issues and rules
-// later) in SQLite: one file, in WAL mode, so that readers never wait for the
+// Package meta keeps what people change (keys and rules today; projects and
+// issues later) in SQLite: one file, in WAL mode, so that readers never wait for the
 // writer and the CLI can open it beside a running server.
 //
 // Writes go through one connection. SQLite has one writer anyway, and waiting

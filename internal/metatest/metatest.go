@@ -33,6 +33,11 @@ func Run(t *testing.T, open func(t *testing.T) millrace.Meta) {
 	f("revoke", revoke)
 	f("has key", hasKey)
 	f("concurrent", concurrent)
+	f("rules round trip", rulesRoundTrip)
+	f("rules numbers", rulesNumbers)
+	f("rules conflict", rulesConflict)
+	f("rules history", rulesHistory)
+	f("rules concurrent", rulesConcurrent)
 }
 
 // Key returns a key for tests; equal n gives equal keys.

@@ -1,0 +1,45 @@
+package millrace
+
+import (
+	"strings"
+	"time"
+)
+
+// RuleVersion is one version of the rules of a source: how its lines become
+// fields, and which are dropped or changed. Records of the queue carry the
+// number of the version that was current when they were appended, and are
+// read by it for as long as they exist.
+type RuleVersion struct {
+	Version int64 // above 0, unique over all sources
+	Project string
+	Source  string // a name, or one that ends in * for all that begin so
+	// Text is what package transform parses. Empty: the source has no rules of
+	// its own from this version on, and a pattern that fits it counts.
+	Text string
+	// Learned is what was learned from the source's events instead of written:
+	// URL templates, one a line.
+	Learned string
+	Author  string // AuthorConfig, AuthorLearned, or the name of a key
+	Created time.Time
+	Note    string // why, in the author's words
+}
+
+// Authors that are no people.
+const (
+	AuthorConfig  = "config"  // the configuration file
+	AuthorLearned = "learned" // from the source's own events
+)
+
+// MaxRulesText bounds Text and Learned, in bytes each. Whoever needs more has
+// several sources in one.
+const MaxRulesText = 256 << 10
+
+// Fits reports whether the version is meant for a source, by its name or as a
+// pattern.
+func (v *RuleVersion) Fits(source string) bool {
+	prefix, pattern := strings.CutSuffix(v.Source, "*")
+	if pattern {
+		return strings.HasPrefix(source, prefix)
+	}
+	return v.Source == source
+}
