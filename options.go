@@ -107,12 +107,39 @@ func (d Duration) String() string {
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
 // Violations collects what is wrong with a configuration, all of it.
-type Violations struct{ list []error }
+type Violations struct{ list []*Violation }
+
+// Violation is one setting that is wrong.
+type Violation struct {
+	Path  string // of the setting, such as pipeline.flush_rows
+	Value any
+	Bound string // what is allowed
+	// Where it stands in the text, from 1; 0 is unknown.
+	Line, Column int
+}
+
+// Error implements error as "line 3, column 5: path: value: must be bound".
+func (v *Violation) Error() string {
+	text := fmt.Sprintf("%s: %v: must be %s", v.Path, v.Value, v.Bound)
+	if v.Line > 0 {
+		return fmt.Sprintf("line %d, column %d: %s", v.Line, v.Column, text)
+	}
+	return text
+}
 
 // Add reports that the setting at path has a bad value; bound says what is allowed.
 func (v *Violations) Add(path string, value any, bound string) {
-	v.list = append(v.list, fmt.Errorf("%s: %v: must be %s", path, value, bound))
+	v.AddAt(0, 0, path, value, bound)
 }
+
+// AddAt is Add for a setting whose line and column in the text are known.
+func (v *Violations) AddAt(line, column int, path string, value any, bound string) {
+	v.list = append(v.list, &Violation{Path: path, Value: value, Bound: bound, Line: line, Column: column})
+}
+
+// List returns the violations, for those who know where the settings stand to
+// fill in Line and Column.
+func (v *Violations) List() []*Violation { return v.list }
 
 // Range reports value unless lo <= value <= hi.
 func Range[T ~int | ~int32 | ~int64 | ~float64](v *Violations, path string, value, lo, hi T) {
@@ -126,5 +153,9 @@ func (v *Violations) Err() error {
 	if len(v.list) == 0 {
 		return nil
 	}
-	return &Error{Code: ErrInvalid, Message: errors.Join(v.list...).Error()}
+	all := make([]error, len(v.list))
+	for i := range v.list {
+		all[i] = v.list[i]
+	}
+	return &Error{Code: ErrInvalid, Message: errors.Join(all...).Error()}
 }
