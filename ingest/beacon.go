@@ -25,11 +25,8 @@ var beaconReserved = map[string]bool{
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 func (h *Handler) beacon(w http.ResponseWriter, r *http.Request) {
-	q := h.states.Get().(*request)
-	defer func() {
-		q.reset()
-		h.states.Put(q)
-	}()
+	q := h.request()
+	defer h.release(q)
 	if err := h.acceptBeacon(r, q); err != nil {
 		h.refuse(w, q, err)
 		return
@@ -62,14 +59,14 @@ func (h *Handler) acceptBeacon(r *http.Request, q *request) error {
 	q.format = "json"
 	q.body.buf, q.body.size = line, int64(len(line))
 	defer func() { q.body.buf = nil }() // it is not from the pool
-	if err := decode.Frame(q.format, line, decode.Limits{MaxLine: h.opts.MaxLine, MaxEvent: maxRecord}, &q.framing); err != nil {
+	if err := decode.Frame(q.format, line, decode.Limits{MaxLine: q.opts.MaxLine, MaxEvent: maxRecord}, &q.framing); err != nil {
 		return err
 	}
 	q.answer.fill(q)
 	if len(q.framing.Events) == 0 {
 		return errNothingGood
 	}
-	return h.append(r.Context(), q.records.build(q))
+	return h.appendRequest(r.Context(), q)
 }
 
 // beaconLine returns the event as a line of JSON, its keys in order; nil if

@@ -244,7 +244,7 @@ func (b *body) grow(n int64) error {
 func (b *body) take(n int64) error {
 	if !b.mem.take(n) {
 		return &problem.Throttled{After: time.Second, Err: millrace.Errorf(millrace.ErrThrottled,
-			"the requests in flight use all of the %s that ingest.memory allows; send again", millrace.Bytes(b.mem.limit))}
+			"the requests in flight use all of the %s that ingest.memory allows; send again", millrace.Bytes(b.mem.limit.Load()))}
 	}
 	b.taken += n
 	return nil

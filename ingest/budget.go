@@ -11,12 +11,12 @@ import (
 // budget bounds the memory of all requests in flight. It never waits: whoever
 // waited would hold what others wait for.
 type budget struct {
-	limit int64
+	limit atomic.Int64
 	used  atomic.Int64
 }
 
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) <= b.limit {
+	if b.used.Add(n) <= b.limit.Load() {
 		return true
 	}
 	b.used.Add(-n)

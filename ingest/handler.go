@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,7 +26,10 @@ type Deps struct {
 	Pressure func() error
 	// Authorize says who sends a request (auth.Guard.Authorize).
 	Authorize func(r *http.Request, scope millrace.Scope) (*auth.Principal, error)
-	Now       func() time.Time
+	// Rules returns the version of a source's rules that its records are
+	// stamped with; nil or 0 is no rules. The version must be durable.
+	Rules func(project, source string) int64
+	Now   func() time.Time
 	// Tick paces the flushing of the tally of refused requests; nil leaves it
 	// to Flush and Close.
 	Tick    <-chan time.Time
@@ -35,7 +39,7 @@ type Deps struct {
 
 // Handler serves /ingest. Create it with New. Safe for concurrent use.
 type Handler struct {
-	opts    Options
+	opts    atomic.Pointer[Options] // a request uses those it began with
 	deps    Deps
 	mem     budget
 	seqs    sequences
@@ -54,17 +58,27 @@ func New(opts Options, deps Deps) *Handler {
 	if deps.Pressure == nil {
 		deps.Pressure = func() error { return nil }
 	}
+	if deps.Rules == nil {
+		deps.Rules = func(string, string) int64 { return 0 }
+	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{opts: opts, deps: deps, stop: make(chan struct{})}
-	h.mem.limit = int64(opts.Memory)
+	h := &Handler{deps: deps, stop: make(chan struct{})}
+	h.SetOptions(opts)
 	h.metrics = newMetrics(deps.Metrics, h)
 	h.states.New = func() any { return &request{} }
 	if deps.Tick != nil {
 		h.stopped.Go(h.flushLoop)
 	}
 	return h
+}
+
+// SetOptions changes the limits for requests that begin from now on. opts must
+// be valid.
+func (h *Handler) SetOptions(opts Options) {
+	h.opts.Store(&opts)
+	h.mem.limit.Store(int64(opts.Memory))
 }
 
 // ServeHTTP serves POST (a body of lines), GET (one event as parameters, see
@@ -92,6 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request is the state of one request, pooled with all its memory.
 type request struct {
 	params
+	opts    *Options
 	body    body
 	framing decode.Framing
 	records recordBuilder
@@ -103,7 +118,7 @@ type request struct {
 const keepLines = 65536
 
 func (q *request) reset() {
-	q.params = params{}
+	q.params, q.opts = params{}, nil
 	q.body.release()
 	q.records.reset()
 	q.answer.reset()
@@ -113,12 +128,21 @@ func (q *request) reset() {
 	}
 }
 
-func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+// request returns an empty state, with the options of this moment.
+func (h *Handler) request() *request {
 	q := h.states.Get().(*request)
-	defer func() {
-		q.reset()
-		h.states.Put(q)
-	}()
+	q.opts = h.opts.Load()
+	return q
+}
+
+func (h *Handler) release(q *request) {
+	q.reset()
+	h.states.Put(q)
+}
+
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
+	q := h.request()
+	defer h.release(q)
 	if err := h.accept(w, r, q); err != nil {
 		h.refuse(w, q, err)
 		return
@@ -141,13 +165,13 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 	}
 	defer release()
 	rc := http.NewResponseController(w)
-	if err := q.body.read(rc, r, &h.opts, &h.mem, h.deps.Now); err != nil {
+	if err := q.body.read(rc, r, q.opts, &h.mem, h.deps.Now); err != nil {
 		return err
 	}
-	if err := q.body.takeLines(&h.opts); err != nil {
+	if err := q.body.takeLines(q.opts); err != nil {
 		return err
 	}
-	lim := decode.Limits{MaxLine: h.opts.MaxLine, MaxEvent: maxRecord}
+	lim := decode.Limits{MaxLine: q.opts.MaxLine, MaxEvent: maxRecord}
 	if err := decode.Frame(q.format, q.body.buf, lim, &q.framing); err != nil {
 		return err
 	}
@@ -158,7 +182,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 		}
 		return errNothingGood
 	}
-	return h.append(r.Context(), q.records.build(q))
+	return h.appendRequest(r.Context(), q)
 }
 
 // admit does what needs no look at the body.
@@ -167,16 +191,23 @@ func (h *Handler) admit(r *http.Request, q *request) error {
 	if err != nil {
 		return err
 	}
-	if err := q.parse(r, p, &h.opts); err != nil {
+	if err := q.parse(r, p, q.opts); err != nil {
 		return err
 	}
 	return h.deps.Pressure()
 }
 
+// appendRequest cuts a framed request into records, stamps them with the rules
+// that are current now, and waits for the queue.
+func (h *Handler) appendRequest(ctx context.Context, q *request) error {
+	q.rules = h.deps.Rules(q.project, q.source)
+	return h.append(ctx, q.records.build(q))
+}
+
 // append waits for the queue. The client's departure does not cancel it: the
 // records are on their way, and cancelling would only hide where they went.
 func (h *Handler) append(ctx context.Context, recs []*millrace.Record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.AppendTimeout.Std())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.Load().AppendTimeout.Std())
 	defer cancel()
 	begun := h.deps.Now()
 	err := h.deps.Append(ctx, recs)

@@ -28,6 +28,7 @@ type fixture struct {
 	pressure error
 	denied   error
 	now      time.Time
+	rules    map[string]int64 // by PROJECT/SOURCE
 }
 
 func setup(t testing.TB, change ...func(*Options)) *fixture {
@@ -47,7 +48,8 @@ func setup(t testing.TB, change ...func(*Options)) *fixture {
 		Authorize: func(*http.Request, millrace.Scope) (*auth.Principal, error) {
 			return &auth.Principal{}, f.denied
 		},
-		Now: func() time.Time { return f.now },
+		Rules: func(project, source string) int64 { return f.rules[project+"/"+source] },
+		Now:   func() time.Time { return f.now },
 	})
 	t.Cleanup(func() {
 		if used := f.mem.used.Load(); used != 0 {
@@ -55,6 +57,13 @@ func setup(t testing.TB, change ...func(*Options)) *fixture {
 		}
 	})
 	return f
+}
+
+// change sets options while requests may be under way, as a reload does.
+func (f *fixture) change(do func(*Options)) {
+	o := *f.opts.Load()
+	do(&o)
+	f.SetOptions(o)
 }
 
 func (f *fixture) append(_ context.Context, recs []*millrace.Record) error {
@@ -189,12 +198,12 @@ func TestRefusals(t *testing.T) {
 	f1(413, "limit of 1MiB after decompression", "/ingest", big)
 	f1(413, "limit of 1MiB after decompression", "/ingest", gzipped(t, big), "Content-Encoding", "gzip")
 	f1(413, "limit of 1MiB after decompression", "/ingest", zstded(t, big), "Content-Encoding", "zstd")
-	f.opts.MaxLines = 1000
+	f.change(func(o *Options) { o.MaxLines = 1000 })
 	f1(413, "limit of 1000 (ingest.max_lines)", "/ingest", big[:16*1001])
 	f1(413, "limit of 1000 (ingest.max_lines)", "/ingest", gzipped(t, big[:16*1001]), "Content-Encoding", "gzip")
 	want(t, f.do("POST", "/ingest", big[:16*1000]), 200, `"accepted":1000`)
 	f.take()
-	f.opts.MaxLines = 1_000_000
+	f.change(func(o *Options) { o.MaxLines = 1_000_000 })
 	f1(413, "zstd window", "/ingest", zstded(t, bytes.Repeat(big, 20), zstd.WithWindowSize(16<<20)), "Content-Encoding", "zstd")
 	f1(400, "X-Millrace-Client", "/ingest", line, "X-Millrace-Client", "short", "X-Millrace-Seq", "0")
 	f1(400, "X-Millrace-Client", "/ingest", line, "X-Millrace-Seq", "0")
@@ -215,7 +224,7 @@ func TestRefusals(t *testing.T) {
 
 func TestLimitsOfMemory(t *testing.T) {
 	f := setup(t)
-	f.mem.limit = 100 << 10
+	f.mem.limit.Store(100 << 10)
 	want(t, f.do("POST", "/ingest", bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 60)), 200)
 	want(t, f.do("POST", "/ingest", bytes.Repeat([]byte("x\n"), 5<<10)), 429) // its lines are too many
 	w := f.do("POST", "/ingest", bytes.Repeat([]byte(strings.Repeat("x", 1023)+"\n"), 100))

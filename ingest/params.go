@@ -23,6 +23,7 @@ const maxField = 256
 type params struct {
 	project, source             string
 	format                      string
+	rules                       int64 // version, as of the append
 	service, host, env, release string
 	sender                      string
 	client                      string // empty if it gave none

@@ -50,7 +50,7 @@ func (b *recordBuilder) build(q *request) []*millrace.Record {
 
 func (b *recordBuilder) add(p *params, payload []byte, frames []uint32) {
 	b.records = append(b.records, millrace.Record{
-		Project: p.project, Source: p.source, Format: p.format,
+		Project: p.project, Source: p.source, Format: p.format, Rules: p.rules,
 		Service: p.service, Host: p.host, Env: p.env, Release: p.release, Sender: p.sender,
 		Client: p.client, Seq: p.seq,
 		Frames: frames, Payload: payload,

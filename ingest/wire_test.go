@@ -151,7 +151,7 @@ func TestLongLinesMemory(t *testing.T) {
 // keeps the least rate is not.
 func TestSlowClient(t *testing.T) {
 	f := setup(t)
-	f.opts.SlowGrace, f.opts.MinRate = millrace.Duration(300*time.Millisecond), 100
+	f.change(func(o *Options) { o.SlowGrace, o.MinRate = millrace.Duration(300*time.Millisecond), 100 })
 	s := serve(t, f)
 	send := func(total int, every time.Duration) string {
 		c, err := net.Dial("tcp", s.Listener.Addr().String())
