@@ -111,16 +111,18 @@ type Violations struct{ list []*Violation }
 
 // Violation is one setting that is wrong.
 type Violation struct {
-	Path  string // of the setting, such as pipeline.flush_rows
-	Value any
-	Bound string // what is allowed
+	Path    string // of the setting, such as pipeline.flush_rows
+	Message string // what it is, and what is allowed
 	// Where it stands in the text, from 1; 0 is unknown.
 	Line, Column int
 }
 
-// Error implements error as "line 3, column 5: path: value: must be bound".
+// Error implements error as "line 3, column 5: path: message".
 func (v *Violation) Error() string {
-	text := fmt.Sprintf("%s: %v: must be %s", v.Path, v.Value, v.Bound)
+	text := v.Message
+	if v.Path != "" {
+		text = v.Path + ": " + text
+	}
 	if v.Line > 0 {
 		return fmt.Sprintf("line %d, column %d: %s", v.Line, v.Column, text)
 	}
@@ -129,13 +131,11 @@ func (v *Violation) Error() string {
 
 // Add reports that the setting at path has a bad value; bound says what is allowed.
 func (v *Violations) Add(path string, value any, bound string) {
-	v.AddAt(0, 0, path, value, bound)
+	v.Append(&Violation{Path: path, Message: fmt.Sprintf("%v: must be %s", value, bound)})
 }
 
-// AddAt is Add for a setting whose line and column in the text are known.
-func (v *Violations) AddAt(line, column int, path string, value any, bound string) {
-	v.list = append(v.list, &Violation{Path: path, Value: value, Bound: bound, Line: line, Column: column})
-}
+// Append adds a violation in its own words.
+func (v *Violations) Append(one *Violation) { v.list = append(v.list, one) }
 
 // List returns the violations, for those who know where the settings stand to
 // fill in Line and Column.
