@@ -22,6 +22,7 @@ const modulePath = "github.com/millrace/millrace"
 var mayImport = map[string][]string{
 	".":         {},
 	"decode":    {"."},
+	"transform": {"."},
 	"sketch":    {},
 	"rollup":    {".", "sketch"},
 	"exception": {"."},
@@ -55,8 +56,8 @@ var ownedModules = map[string][]string{
 	"modernc.org/sqlite":          {"meta"},
 	"github.com/pressly/goose":    {"meta"},
 	"github.com/alecthomas/kong":  {"cmd/millrace"},
-	"github.com/goccy/go-yaml":    {"config"},
-	"github.com/expr-lang/expr":   {"rollup"},
+	"github.com/goccy/go-yaml":    {"config", "transform"}, // what people write
+	"github.com/expr-lang/expr":   {"rollup", "transform"}, // conditions
 }
 
 // standardOnly must build with the standard library alone: whoever imports them

@@ -146,6 +146,25 @@ func (b *Batch) seal() {
 	b.window = used
 }
 
+// Grow makes room for n more attributes of e, an event of b, in the batch's
+// arena; without it an event that others were added behind would leave the
+// arena with the first one appended.
+func (b *Batch) Grow(e *Event, n int) {
+	if cap(e.Attrs)-len(e.Attrs) >= n {
+		return
+	}
+	b.seal()
+	need := len(e.Attrs) + n
+	if cap(b.attrs)-len(b.attrs) < need {
+		b.attrs = make([]Attr, 0, max(4096, 2*cap(b.attrs), need))
+		b.usedAttrs = 0
+	}
+	at := len(b.attrs)
+	b.attrs = b.attrs[:at+need]
+	b.window = at + need
+	e.Attrs = append(b.attrs[at:at:at+need], e.Attrs...)
+}
+
 // Text returns a slice of length zero and capacity n that lives as long as the
 // batch's events, for strings that are not in the payload as they are, such as
 // unescaped ones. Memory handed out before stays valid.

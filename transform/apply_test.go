@@ -1,0 +1,67 @@
+package transform
+
+import (
+	"testing"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
+)
+
+// arrived is when the events of tests arrive: 2026-03-05T12:00:00Z.
+const arrived = 1772712000e9
+
+// testOptions are those of the server.
+func testOptions() Options {
+	return Options{ParseTime: decode.ParseTime, HashKey: []byte("0123456789abcdef")}
+}
+
+func mustCompile(t testing.TB, text string) *Program {
+	t.Helper()
+	r, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	p, err := Compile(r, testOptions())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
+}
+
+// newBatch returns a batch whose record has lines, decoded in a format.
+func newBatch(format string, lines ...string) *millrace.Batch {
+	r := &millrace.Record{Arrived: arrived, Project: "default", Source: "src", Format: format, Sender: "10.9.8.7"}
+	for _, l := range lines {
+		r.Payload = append(r.Payload, l...)
+		r.Frames = append(r.Frames, uint32(len(l)))
+	}
+	b := &millrace.Batch{}
+	b.Reset(r)
+	new(decode.Decoder).Decode(b)
+	return b
+}
+
+func TestExtractAndDrop(t *testing.T) {
+	p := mustCompile(t, `
+steps:
+  - extract:
+      regexp: '^(?P<method>[A-Z]+) (?P<url>\S+) (?P<status>\d+)$'
+      types: {status: int}
+  - drop: status < 300 && url startsWith "/health"
+    reason: health
+`)
+	b := newBatch("line", "GET /health 200", "GET /health 503", "nothing")
+	var s Scratch
+	for i, want := range []Verdict{{true, "health"}, Keep, Keep} {
+		if got := p.Apply(b, &b.Events[i], &s); got != want {
+			t.Errorf("event %d: %+v, want %+v", i, got, want)
+		}
+	}
+	if v, _ := b.Events[1].Attr("status"); v != millrace.IntValue(503) {
+		t.Errorf("status %v", v)
+	}
+	got := s.Take(p)
+	if len(got) != 2 || got[0].Matched != 2 || got[0].Unmatched != 1 || got[1].Matched != 1 || got[1].Unmatched != 2 {
+		t.Errorf("counts %+v", got)
+	}
+}

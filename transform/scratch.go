@@ -1,0 +1,161 @@
+package transform
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/millrace/millrace"
+)
+
+// Scratch is the working memory of one goroutine and the counters of the
+// programs it ran. The zero value is ready. It may run any number of programs,
+// one event at a time.
+type Scratch struct {
+	p      *Program
+	b      *millrace.Batch
+	e      *millrace.Event
+	counts []Count // of p
+	byProg map[*Program][]Count
+
+	left    int // bytes this event may still allocate
+	pending []assignment
+	why     string // the last step failed
+	reason  string // the drop's
+	buf     []byte
+	tick    uint32
+}
+
+// Count is what a step or mask did since the counters were taken.
+type Count struct {
+	Events    int64 // it looked at
+	Skipped   int64 // its condition did not hold
+	Matched   int64 // it did its work; for a drop, those it dropped
+	Unmatched int64 // no pattern fit, no case held, the field was absent
+	Failed    int64 // a type error or a limit; the event stayed as it was
+	Timed     int64 // of Events, those whose time was taken
+	Nanos     int64 // what these took together
+}
+
+func (c *Count) add(o Count) {
+	c.Events += o.Events
+	c.Skipped += o.Skipped
+	c.Matched += o.Matched
+	c.Unmatched += o.Unmatched
+	c.Failed += o.Failed
+	c.Timed += o.Timed
+	c.Nanos += o.Nanos
+}
+
+// Add adds the counters of another.
+func (c *Count) Add(o Count) { c.add(o) }
+
+// Take returns the counters of p's steps, then masks, in the order of
+// p.Names, and forgets them; nil if p did not run since.
+func (s *Scratch) Take(p *Program) []Count {
+	c := s.byProg[p]
+	delete(s.byProg, p)
+	if s.p == p {
+		s.p, s.counts = nil, nil
+	}
+	return c
+}
+
+// begin makes p the current program.
+func (s *Scratch) begin(p *Program, b *millrace.Batch, e *millrace.Event) {
+	if s.p != p {
+		s.p = p
+		s.counts = s.byProg[p]
+		if s.counts == nil {
+			if s.byProg == nil {
+				s.byProg = map[*Program][]Count{}
+			}
+			s.counts = make([]Count, len(p.steps)+len(p.masks))
+			s.byProg[p] = s.counts
+		}
+	}
+	s.b, s.e = b, e
+	s.left = MaxMemory
+	s.tick++
+}
+
+// sampleEvery is how many events share one whose steps' time is taken: two
+// readings of the clock per step cost as much as a cheap step.
+const sampleEvery = 128
+
+func (s *Scratch) sampled() bool { return s.tick%sampleEvery == 1 }
+
+// run runs one step and counts it.
+func (s *Scratch) run(i int, st *compiledStep) outcome {
+	c := &s.counts[i]
+	c.Events++
+	if !s.sampled() {
+		out := s.step(st)
+		c.count(out)
+		return out
+	}
+	started := time.Now()
+	out := s.step(st)
+	c.Nanos += int64(time.Since(started))
+	c.Timed++
+	c.count(out)
+	return out
+}
+
+func (c *Count) count(out outcome) {
+	switch out {
+	case skipped:
+		c.Skipped++
+	case matched, dropped:
+		c.Matched++
+	case unmatched:
+		c.Unmatched++
+	case failed:
+		c.Failed++
+	}
+}
+
+func (s *Scratch) step(st *compiledStep) outcome {
+	if st.when != nil {
+		switch st.when(s) {
+		case no:
+			return skipped
+		case bad:
+			return failed
+		}
+	}
+	s.pending = s.pending[:0]
+	return st.do.run(s)
+}
+
+// failed says why a step leaves the event as it is.
+func (s *Scratch) failed(why string) outcome {
+	s.why = why
+	return failed
+}
+
+// full is the failure of allocating more than an event may.
+func (s *Scratch) full() string { return "the steps need more than 1 MiB for this event" }
+
+// alloc returns memory for a text of n bytes that lives as long as the batch.
+func (s *Scratch) alloc(n int) ([]byte, bool) {
+	if n > s.left {
+		return nil, false
+	}
+	s.left -= n
+	return s.b.Text(n), true
+}
+
+// keep copies b into memory of the batch.
+func (s *Scratch) keep(b []byte) (string, bool) {
+	dst, ok := s.alloc(len(b))
+	if !ok {
+		return "", false
+	}
+	return asString(append(dst, b...)), true
+}
+
+// asString returns b as a string without copying; nobody writes to b again.
+func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// asBytes returns s as bytes without copying; nobody may write to them.
+func asBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
