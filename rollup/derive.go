@@ -51,6 +51,8 @@ func (t *task) run(w *worker, q *queue, visit func(*worker, *task)) {
 		t.table = q.take()
 		t.table.open(t.cube.layout, t.cube.nodes[t.node].dims)
 		t.table.derive(w, t.from.table, &t.from.src, t.cube.dicts)
+	} else {
+		t.table.settle()
 	}
 	children := t.cube.children[t.node]
 	t.users.Store(int32(1 + len(children)))
@@ -197,11 +199,16 @@ func (t *table) deriveRows(w *worker, from *table, src *source, a, b int) {
 			}
 		}
 		for i := range t.hlls {
-			for _, r := range w.order[x:y] {
-				t.hlls[i].Merge(row, &from.hlls[i], int(r))
-			}
+			t.hlls[i].MergeRows(row, &from.hlls[i], w.order[x:y])
 		}
 	})
+}
+
+// settle prepares the sketches of a fed table for being read several times.
+func (t *table) settle() {
+	for i := range t.hlls {
+		t.hlls[i].Settle()
+	}
 }
 
 // mergeInts adds rows of integers to rows of t.

@@ -67,6 +67,23 @@ func (p *columnPair) run(r *rand.Rand, row, n int, draw func(*rand.Rand) float64
 	p.hlls.AddRun(row, p.hashes)
 }
 
+// mergeRows merges some rows of o, which may be p itself.
+func (p *columnPair) mergeRows(r *rand.Rand, row int, o *columnPair, n int) {
+	var rows []uint32
+	for range n {
+		rows = append(rows, uint32(r.IntN(len(o.hll))))
+	}
+	if r.IntN(3) == 0 {
+		o.hlls.Settle()
+	}
+	for _, from := range rows {
+		p.hll[row].Merge(&o.hll[from])
+		p.hist[row].Merge(&o.hist[from])
+		p.hists.Merge(row, &o.hists, int(from))
+	}
+	p.hlls.MergeRows(row, &o.hlls, rows)
+}
+
 // merge merges a row of o, which may be p itself.
 func (p *columnPair) merge(t *testing.T, r *rand.Rand, row int, o *columnPair, from int) {
 	if r.IntN(4) == 0 {
@@ -87,7 +104,7 @@ func (p *columnPair) check(t *testing.T, row int) {
 		t.Fatalf("row %d of kind %d: Hists encodes\n%x, Hist\n%x", row, p.hists.rows[row].kind, got, want)
 	}
 	if got, want := p.hlls.AppendTo([]byte{7}, row)[1:], p.hll[row].AppendTo(nil); !bytes.Equal(got, want) {
-		t.Fatalf("row %d, dense %v: HLLs encodes\n%x, HLL\n%x", row, p.hlls.rows[row].dense, got, want)
+		t.Fatalf("row %d, flags %d: HLLs encodes\n%x, HLL\n%x", row, p.hlls.rows[row].flags, got, want)
 	}
 	if p.hists.Empty(row) != p.hist[row].Empty() || p.hlls.Empty(row) != p.hll[row].Empty() {
 		t.Fatalf("row %d: Empty differs", row)
@@ -127,7 +144,11 @@ func TestColumnsMatchSketches(t *testing.T) {
 				clients := []uint64{3, 900, 3000}[round]
 				for range 150 {
 					a, b := r.IntN(rows), r.IntN(rows)
-					switch r.IntN(8) {
+					switch r.IntN(10) {
+					case 8:
+						p.mergeRows(r, a, &o, r.IntN(30))
+					case 9:
+						p.mergeRows(r, a, []*columnPair{&p, &o}[r.IntN(2)], 1+r.IntN(4))
 					case 0:
 						p.merge(t, r, a, &o, b)
 					case 1:
@@ -211,8 +232,10 @@ func FuzzColumns(f *testing.F) {
 				return distributions[[]string{"lognormal", "signed wide", "constant", "signed"}[b[5]%4]](r)
 			}
 			switch op % 8 {
-			case 0, 1:
+			case 0:
 				p.merge(t, r, row, &p, from)
+			case 1:
+				p.mergeRows(r, row, &p, int(op/8))
 			case 2:
 				p.run(r, row, int(op)/8, draw, 1<<(op/16), true)
 			case 3:

@@ -68,6 +68,10 @@ func TestColumnsInSteadyStateAllocateNothing(t *testing.T) {
 	var hists, merged Hists
 	var hlls, union HLLs
 	buf := make([]byte, 0, 1<<16)
+	var order []uint32
+	for row := range uint32(rows) {
+		order = append(order, row)
+	}
 	drain := func() {
 		hists.Grow(rows)
 		hlls.Grow(rows)
@@ -80,6 +84,11 @@ func TestColumnsInSteadyStateAllocateNothing(t *testing.T) {
 			union.Merge(row%7, &hlls, row)
 			buf = hists.AppendTo(buf[:0], row)
 			buf = hlls.AppendTo(buf[:0], row)
+		}
+		hlls.Settle()
+		for row := range 7 {
+			union.MergeRows(row, &hlls, order[row*rows/7:(row+1)*rows/7])
+			union.MergeRows(row, &hlls, order[:1])
 		}
 		hists.Reset()
 		hlls.Reset()
@@ -216,6 +225,26 @@ func BenchmarkDerive(b *testing.B) {
 			buf := make([]byte, 0, 1<<16)
 			f("hist=merge", func(row, into int) { sums.Merge(into, &hists, row) })
 			f("hll=merge", func(row, into int) { unions.Merge(into, &hlls, row) })
+			var groups [][]uint32
+			for into := range size[1] {
+				groups = append(groups, nil)
+				for row := range size[0] {
+					if row*7919%size[1] == into {
+						groups[into] = append(groups[into], uint32(row))
+					}
+				}
+			}
+			f("hll=rows", func(row, _ int) {
+				if row < size[1] {
+					unions.MergeRows(row, &hlls, groups[row])
+				}
+			})
+			hlls.Settle()
+			f("hll=settled rows", func(row, _ int) {
+				if row < size[1] {
+					unions.MergeRows(row, &hlls, groups[row])
+				}
+			})
 			f("hist=encode", func(row, _ int) { buf = hists.AppendTo(buf[:0], row) })
 			f("hll=encode", func(row, _ int) { buf = hlls.AppendTo(buf[:0], row) })
 		})

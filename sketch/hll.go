@@ -45,7 +45,7 @@ func (h *HLL) AddHash(hash uint64) {
 		n = len(h.buf) / entryBytes
 	}
 	h.buf = h.buf[:(n+1)*entryBytes]
-	setEntry(h.buf, n, entryOf(hash))
+	words(h.buf)[n] = entryOf(hash)
 }
 
 // raise adds a hash to registers.
@@ -65,10 +65,8 @@ func (h *HLL) Merge(o *HLL) {
 	case o.dense:
 		h.toDense()
 		maxRegisters(h.buf, o.buf)
-	case h.dense:
-		raiseEntries(h.buf, o.buf)
 	default:
-		h.mergeList(o)
+		h.mergeList(words(o.buf), int(o.sorted))
 	}
 }
 
@@ -86,12 +84,12 @@ func (h *HLL) Estimate() uint64 {
 	case n == int(h.sorted):
 		return estimateSparse(n)
 	case n <= fewEntries:
-		var few [fewEntries * entryBytes]byte
-		return estimateSparse(len(sortFew(few[:], h.buf)) / entryBytes)
+		var few [fewEntries]uint32
+		return estimateSparse(sortFew(few[:], words(h.buf)))
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	if n := len(s.distinct(h)) / entryBytes; n <= MaxSparse {
+	if n := len(s.distinct(h)); n <= MaxSparse {
 		return estimateSparse(n)
 	}
 	return estimateRegisters(s.registersOf(h))

@@ -24,44 +24,60 @@ func (h *HLL) AppendTo(dst []byte) []byte {
 	case h.dense:
 		return appendRegisters(dst, h.buf)
 	case n == int(h.sorted):
-		return appendEntries(dst, h.buf)
+		return appendEntries(dst, words(h.buf))
 	case n <= fewEntries:
-		var few [fewEntries * entryBytes]byte
-		return appendEntries(dst, sortFew(few[:], h.buf))
+		var few [fewEntries]uint32
+		return appendEntries(dst, few[:sortFew(few[:], words(h.buf))])
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	if list := s.distinct(h); len(list) <= MaxSparse*entryBytes {
+	if list := s.distinct(h); len(list) <= MaxSparse {
 		return appendEntries(dst, list)
 	}
 	return appendRegisters(dst, s.registersOf(h))
 }
 
+// maxEntryLen is the longest encoding of an entry: 28 bits and a run of zeros.
+const maxEntryLen = 5
+
 // appendEntries appends the encoding of sorted, distinct entries.
-func appendEntries(dst, list []byte) []byte {
-	dst = append(dst, sparseV1)
-	dst = binary.AppendUvarint(dst, uint64(len(list)/entryBytes))
+func appendEntries(dst []byte, list []uint32) []byte {
+	if len(list) < 0x80 {
+		dst = append(dst, sparseV1, uint8(len(list)))
+	} else {
+		dst = binary.AppendUvarint(append(dst, sparseV1), uint64(len(list)))
+	}
+	next := uint32(occupied) >> rhoBits // least index that may follow, and a 1
+	if cap(dst)-len(dst) < maxEntryLen*len(list) {
+		return appendTight(dst, list, next)
+	}
 	out, pos := dst[:cap(dst)], len(dst)
-	next := uint32(0) // least index that may follow
-	for ; len(list) > 0; list = list[entryBytes:] {
-		e := binary.LittleEndian.Uint32(list)
-		index := e >> rhoBits & indexMask
-		if pos+4 <= len(out) {
-			// Without a branch on the length, which varies at random.
-			gap, size := spread28(index - next)
-			binary.LittleEndian.PutUint32(out[pos:], gap)
-			pos += size
-		} else {
-			dst = binary.AppendUvarint(out[:pos], uint64(index-next))
-			out, pos = dst[:cap(dst)], len(dst)
-		}
+	for _, e := range list {
+		index := e >> rhoBits
+		// Without a branch on the length, which varies at random.
+		gap, size := spread28(index - next)
+		binary.LittleEndian.PutUint32(out[pos:], gap)
+		pos += size
 		if index&lowMask == 0 {
-			dst = append(out[:pos], uint8(e&rhoMask))
-			out, pos = dst[:cap(dst)], len(dst)
+			out[pos] = uint8(e & rhoMask)
+			pos++
 		}
 		next = index + 1
 	}
 	return out[:pos]
+}
+
+// appendTight is the loop of appendEntries for a buffer that may be too small.
+func appendTight(dst []byte, list []uint32, next uint32) []byte {
+	for _, e := range list {
+		index := e >> rhoBits
+		dst = binary.AppendUvarint(dst, uint64(index-next))
+		if index&lowMask == 0 {
+			dst = append(dst, uint8(e&rhoMask))
+		}
+		next = index + 1
+	}
+	return dst
 }
 
 func appendRegisters(dst, regs []byte) []byte {
@@ -119,13 +135,11 @@ func (h *HLL) mergeValid(b []byte) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	r, _ := readSparse(b)
-	o := HLL{sorted: uint16(r.left)}
-	o.buf = s.decoded[:r.left*entryBytes]
-	for i := range int(r.left) {
-		e, _ := r.next()
-		setEntry(o.buf, i, e)
+	list := s.decoded[:r.left]
+	for i := range list {
+		list[i], _ = r.next()
 	}
-	h.Merge(&o)
+	h.mergeList(list, len(list))
 }
 
 // maxPacked raises regs to the registers of a valid dense encoding.

@@ -1,7 +1,6 @@
 package sketch
 
 import (
-	"encoding/binary"
 	"math"
 	"math/bits"
 )
@@ -10,7 +9,7 @@ import (
 // leading zeros behind it plus one. The count is 0 unless the last 13 bits of
 // the index are all zero, for otherwise these decide the register's value.
 //
-// A sparse HLL is a list of little-endian entries: first some that are sorted
+// A sparse HLL is a list of entries: first some that are sorted
 // and distinct, then a log of others as they came. When the list is full the
 // log is sorted and merged. Unlike a hash table this takes no branch that
 // depends on a hash, reads memory in order, wastes little of it, and leaves
@@ -32,6 +31,8 @@ const (
 	// may see nothing further.
 	fewEntries = 16
 	batch      = 64 // hashes for which room is made at a time
+	// maxGathered is how many entries of several lists are sorted at a time.
+	maxGathered = 4096
 )
 
 func entryOf(hash uint64) uint32 {
@@ -52,14 +53,6 @@ func register(e uint32) (int, uint8) {
 	return int(index >> lowBits), uint8(lowBits + e&rhoMask)
 }
 
-func entryAt(buf []byte, i int) uint32 {
-	return binary.LittleEndian.Uint32(buf[i*entryBytes:])
-}
-
-func setEntry(buf []byte, i int, e uint32) {
-	binary.LittleEndian.PutUint32(buf[i*entryBytes:], e)
-}
-
 // limit returns how many entries the list of a sparse h has room for.
 func (h *HLL) limit() int { return min(cap(h.buf)/entryBytes, maxEntries) }
 
@@ -73,13 +66,13 @@ func (h *HLL) addHashes(hashes []uint64) []uint64 {
 		}
 		n = len(h.buf) / entryBytes
 	}
-	buf := h.buf[:(n+len(hashes))*entryBytes]
+	list := words(h.buf[:(n+len(hashes))*entryBytes])
 	for _, x := range hashes {
-		setEntry(buf, n, entryOf(x))
+		list[n] = entryOf(x)
 		// A 0 is overwritten by the next.
 		n += int((x | -x) >> 63)
 	}
-	h.buf = buf[:n*entryBytes]
+	h.buf = h.buf[:n*entryBytes]
 	return nil
 }
 
@@ -100,34 +93,33 @@ func (h *HLL) addRepeated(hashes []uint64) []uint64 {
 			}
 			n = len(h.buf) / entryBytes
 		}
-		buf := h.buf[:(n+len(part))*entryBytes]
+		list := words(h.buf[:(n+len(part))*entryBytes])
 		for _, x := range part {
 			e := entryOf(x)
 			seen := &recent[e>>rhoBits&mask]
-			setEntry(buf, n, e)
-			n += int((x|-x)>>63) & differ(*seen, e)
+			list[n] = e
+			n += int((x|-x)>>63) & int((uint64(*seen^e)+math.MaxUint32)>>32)
 			*seen = e
 		}
-		h.buf = buf[:n*entryBytes]
+		h.buf = h.buf[:n*entryBytes]
 		hashes = hashes[len(part):]
 	}
 	return hashes
 }
 
-// differ returns 1 if a and b differ, else 0, without a branch.
-func differ(a, b uint32) int { return int((uint64(a^b) + math.MaxUint32) >> 32) }
-
 // addEntries adds a list of entries to a sparse h, as long as it is sparse, and
 // returns the rest.
-func (h *HLL) addEntries(list []byte) []byte {
+func (h *HLL) addEntries(list []uint32) []uint32 {
 	for len(list) > 0 {
-		k := min(len(list), batch*entryBytes)
-		if (len(h.buf)+k)/entryBytes > h.limit() {
-			if h.makeRoom(k / entryBytes); h.dense {
+		k, n := min(len(list), batch), len(h.buf)/entryBytes
+		if n+k > h.limit() {
+			if h.makeRoom(k); h.dense {
 				break
 			}
+			n = len(h.buf) / entryBytes
 		}
-		h.buf = append(h.buf, list[:k]...)
+		h.buf = h.buf[:(n+k)*entryBytes]
+		copy(words(h.buf)[n:], list[:k])
 		list = list[k:]
 	}
 	return list
@@ -138,13 +130,13 @@ func (h *HLL) addEntries(list []byte) []byte {
 func (h *HLL) makeRoom(k int) {
 	n := len(h.buf) / entryBytes
 	if n <= fewEntries {
-		h.move(h.buf, max(n+k, 2*n, 8))
+		h.move(words(h.buf), max(n+k, 2*n, 8))
 		return
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	list := s.distinct(h)
-	n = len(list) / entryBytes
+	n = len(list)
 	if n > MaxSparse {
 		h.toDense()
 		return
@@ -154,58 +146,45 @@ func (h *HLL) makeRoom(k int) {
 }
 
 // move makes list, which may be its own, that of h, with room for size entries.
-func (h *HLL) move(list []byte, size int) {
-	if size <= h.limit() {
-		h.buf = h.buf[:cap(h.buf)]
-		h.buf = h.buf[:copy(h.buf, list)]
-		return
+func (h *HLL) move(list []uint32, size int) {
+	old, moves := h.block, size > h.limit()
+	if moves {
+		h.block = old.take(size * entryBytes)
 	}
-	old := h.block
-	h.block = old.take(size * entryBytes)
-	h.buf = h.buf[:copy(h.buf, list)]
-	old.drop()
+	h.buf = h.buf[:len(list)*entryBytes]
+	copy(words(h.buf), list)
+	if moves {
+		old.drop()
+	}
 }
 
-// mergeList adds the list of a sparse o to a sparse h.
-func (h *HLL) mergeList(o *HLL) {
-	if n := len(o.buf); n == int(o.sorted)*entryBytes && n > fewEntries*entryBytes && 2*n >= len(h.buf) {
-		h.mergeSorted(o.buf)
+// mergeList adds a list of entries, the first of which are sorted, to h.
+func (h *HLL) mergeList(list []uint32, sorted int) {
+	if n := len(list); !h.dense && n == sorted && n > fewEntries && 2*n >= len(h.buf)/entryBytes {
+		h.mergeSorted(list)
 		return
 	}
-	if rest := h.addEntries(o.buf); len(rest) > 0 {
-		raiseEntries(h.buf, rest)
+	if !h.dense {
+		list = h.addEntries(list)
+	}
+	if h.dense {
+		raiseEntries(h.buf, list)
 	}
 }
 
 // mergeSorted adds a long list of sorted entries to a sparse h, in one pass.
-func (h *HLL) mergeSorted(list []byte) {
+func (h *HLL) mergeSorted(list []uint32) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	if int(h.sorted)*entryBytes < len(h.buf) {
-		own := s.distinct(h)
-		h.sorted = uint16(len(own) / entryBytes)
-		h.buf = h.buf[:copy(h.buf, own)]
-	}
-	if len(h.buf)+len(list) > maxEntries*entryBytes {
-		// Too many for scratch, unless they are the same.
-		if rest := h.addEntries(list); len(rest) > 0 {
-			raiseEntries(h.buf, rest)
-		}
-		return
-	}
-	entries := s.sorted[:len(list)/entryBytes]
-	for i := range entries {
-		entries[i] = entryAt(list, i)
-	}
-	merged := s.merge(h.buf, entries)
-	n := len(merged) / entryBytes
-	if n > MaxSparse {
+	merged := s.unions[:len(h.buf)/entryBytes+len(list)]
+	merged = merged[:merge(merged, s.distinct(h), list)]
+	if len(merged) > MaxSparse {
 		h.toDense()
 		raiseEntries(h.buf, list)
 		return
 	}
-	h.move(merged, n)
-	h.sorted = uint16(n)
+	h.move(merged, len(merged))
+	h.sorted = uint16(len(merged))
 }
 
 // toDense makes h dense; this loses nothing that registers need.
@@ -216,14 +195,15 @@ func (h *HLL) toDense() {
 	old := h.block
 	h.block, h.dense, h.sorted = old.take(registers), true, 0
 	clear(h.buf)
-	raiseEntries(h.buf, old.buf)
+	raiseEntries(h.buf, words(old.buf))
 	old.drop()
 }
 
 // raiseEntries adds sparse entries to registers.
-func raiseEntries(regs, entries []byte) {
-	for ; len(entries) > 0; entries = entries[entryBytes:] {
-		i, rho := register(binary.LittleEndian.Uint32(entries))
+func raiseEntries(regs []byte, entries []uint32) {
+	regs = regs[:registers]
+	for _, e := range entries {
+		i, rho := register(e)
 		regs[i] = max(regs[i], rho)
 	}
 }

@@ -20,13 +20,21 @@ type HLLs struct {
 
 // hllRow is one row. An empty row is all zero.
 type hllRow struct {
-	dense bool
+	_     [0]uint32 // entries are read as numbers
+	flags uint8
 	class uint8  // of the block plus 1; 0: no block
 	n     uint16 // sparse entries
 	// x is the entries while they fit, else the offset of the block and how
 	// many entries are sorted.
-	x [3 * entryBytes]byte
+	x [inlineEntries * entryBytes]byte
 }
+
+const (
+	flagDense  = 1 // the block is registers
+	flagSorted = 2 // all entries are sorted, each index once
+
+	inlineEntries = 3
+)
 
 // Len returns the number of rows.
 func (c *HLLs) Len() int { return len(c.rows) }
@@ -37,7 +45,7 @@ func (c *HLLs) Grow(n int) { c.rows = growRows(c.rows, n) }
 // Empty reports whether nothing was added to a row.
 func (c *HLLs) Empty(row int) bool {
 	r := &c.rows[row]
-	return r.n == 0 && !r.dense
+	return r.n == 0 && r.flags&flagDense == 0
 }
 
 // Reset removes all rows and keeps the memory.
@@ -112,6 +120,9 @@ func (c *HLLs) Merge(row int, from *HLLs, fromRow int) {
 // AppendTo appends the canonical encoding of a row (FORMAT.md), that of HLL, to
 // dst.
 func (c *HLLs) AppendTo(dst []byte, row int) []byte {
+	if r := &c.rows[row]; r.flags == flagSorted {
+		return appendEntries(dst, c.entries(r))
+	}
 	h := c.hll(row)
 	return h.AppendTo(dst)
 }
@@ -132,28 +143,48 @@ func (c *HLLs) Estimate(row int) uint64 {
 	return h.Estimate()
 }
 
+// entries returns the entries of a sparse row.
+func (c *HLLs) entries(r *hllRow) []uint32 {
+	if r.class == 0 {
+		return words(r.x[:int(r.n)*entryBytes])
+	}
+	return words(c.mem.at(r.offset(), int(r.class)-1)[:int(r.n)*entryBytes])
+}
+
+func (r *hllRow) offset() uint32 { return binary.LittleEndian.Uint32(r.x[:]) }
+
 // hll returns a row as an HLL, whose buffer is the row's own; who changes it
 // puts it back.
 func (c *HLLs) hll(row int) HLL {
 	r := &c.rows[row]
-	h := HLL{block: block{in: &c.mem}, dense: r.dense}
+	h := HLL{block: block{in: &c.mem}, dense: r.flags&flagDense != 0}
 	if r.class == 0 {
 		h.buf = r.x[:int(r.n)*entryBytes]
-		return h
-	}
-	h.off = binary.LittleEndian.Uint32(r.x[:])
-	h.buf = c.mem.at(h.off, int(r.class)-1)
-	if !r.dense {
+	} else {
+		h.off = r.offset()
+		h.buf = c.mem.at(h.off, int(r.class)-1)
+		if h.dense {
+			return h
+		}
 		h.buf = h.buf[:int(r.n)*entryBytes]
 		h.sorted = binary.LittleEndian.Uint16(r.x[4:])
+	}
+	if r.flags&flagSorted != 0 {
+		h.sorted = r.n
 	}
 	return h
 }
 
 // put makes h the content of a row.
 func (r *hllRow) put(h *HLL) {
-	r.dense = h.dense
-	r.n = uint16(len(h.buf) / entryBytes)
+	n := uint16(len(h.buf) / entryBytes)
+	r.flags, r.n = 0, n
+	switch {
+	case h.dense:
+		r.flags = flagDense
+	case n == 1 || n == h.sorted && n > 0:
+		r.flags = flagSorted
+	}
 	if cap(h.buf) >= minBlock {
 		r.class = uint8(classOf(cap(h.buf))) + 1
 		binary.LittleEndian.PutUint32(r.x[:], h.off)

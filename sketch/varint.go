@@ -56,7 +56,18 @@ func uvarintLong(b []byte, i int) (uint64, int) {
 // spread28 returns the bytes of v < 2^28 as a uvarint, the first one lowest,
 // and their number.
 func spread28(v uint32) (uint32, int) {
-	size := (9*bits.Len32(v|1) + 64) >> 6
-	more := uint32(0x808080) & (1<<(8*(size-1)) - 1)
-	return v&0x7f | v&0x3f80<<1 | v&0x1fc000<<2 | v&0xfe00000<<3 | more, size
+	more := spreads[bits.Len32(v)&31]
+	v = v&0x3fff | v&0xfffc000<<2
+	v = v&0x7f007f | v&0x3f803f80<<1
+	return v | uint32(more), int(more >> 32)
 }
+
+// spreads has, by the bits of a number, the bits in a uvarint that say that more
+// follows, and above them the bytes.
+var spreads = func() (table [32]uint64) {
+	for n := range 29 {
+		size := max(1, (n+6)/7)
+		table[n] = uint64(size)<<32 | 0x808080&(1<<(8*(size-1))-1)
+	}
+	return table
+}()
