@@ -35,6 +35,11 @@ type Meta interface {
 	// RulesHistory returns the newest versions of a source, newest first, at
 	// most limit, below the version before (0: from the newest).
 	RulesHistory(ctx context.Context, project, source string, before int64, limit int) ([]*RuleVersion, error)
+
+	// Secret returns the secret of that name, which never changes: what was
+	// hashed with it must hash alike for ever. If there is none it becomes fresh,
+	// random bytes of the caller's.
+	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)
 	Close() error
 }
 

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) millrace.Meta) {
 	f("revoke", revoke)
 	f("has key", hasKey)
 	f("concurrent", concurrent)
+	f("secret", secret)
 	f("rules round trip", rulesRoundTrip)
 	f("rules numbers", rulesNumbers)
 	f("rules conflict", rulesConflict)
@@ -162,5 +163,15 @@ func concurrent(t *testing.T, ctx context.Context, m millrace.Meta) {
 	wg.Wait()
 	if keys, err := m.Keys(ctx); err != nil || len(keys) != writers*each {
 		t.Errorf("%d keys, %v; want %d", len(keys), err, writers*each)
+	}
+}
+
+func secret(t *testing.T, ctx context.Context, m millrace.Meta) {
+	for _, f := range []struct{ name, fresh, want string }{
+		{"a", "first", "first"}, {"a", "second", "first"}, {"b", "second", "second"},
+	} {
+		if got, err := m.Secret(ctx, f.name, []byte(f.fresh)); err != nil || string(got) != f.want {
+			t.Errorf("secret %s: %q, %v; want %q", f.name, got, err, f.want)
+		}
 	}
 }
