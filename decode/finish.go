@@ -7,10 +7,9 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// maxAhead is how far an event's time may lie after the record's arrival.
-// Clocks differ by minutes; more is a wrong clock or zone, and would open
-// windows in the future that completeness waits for.
-const maxAhead = int64(10 * time.Minute)
+// maxAhead is millrace.MaxAhead in ns. Clocks differ by minutes; more is a wrong
+// clock or zone, and would open windows in the future that completeness waits for.
+const maxAhead = int64(millrace.MaxAhead)
 
 // finish applies to every decoded event what holds for all formats:
 //   - service defaults to the source's name, host to the sender;

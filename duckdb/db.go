@@ -106,6 +106,10 @@ func (db *DB) openInstance(ctx context.Context) error {
 		inst.close()
 		return err
 	}
+	if err := addDroppedDays(ctx, inst.writer); err != nil {
+		inst.close()
+		return fmt.Errorf("add dropped_days: %w", err)
+	}
 	if db.seq, err = loadSeq(ctx, inst.writer); err != nil {
 		inst.close()
 		return err

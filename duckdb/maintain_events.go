@@ -30,6 +30,9 @@ func (db *DB) dropEvents(ctx context.Context, now time.Time) (more bool, err err
 		return false, err
 	}
 	err = db.write(ctx, "drop", func(w *writer) error {
+		if err := old[0].noteDropped(w); err != nil {
+			return err
+		}
 		if _, err := w.exec("DELETE FROM segments WHERE name = ?", old[0].name); err != nil {
 			return err
 		}
