@@ -29,20 +29,20 @@ var mayImport = map[string][]string{
 	"queue":     {"."},
 	"auth":      {"."},
 	"ingest":    {".", "decode", "auth"},
-	"pipeline":  {".", "decode", "rollup", "exception", "queue"},
+	"pipeline":  {".", "decode", "transform", "rollup", "exception", "queue"},
 	"duckdb":    {".", "sketch"},
 	"memory":    {".", "sketch"}, // the oracle of the tests is a Store like the others
 	"meta":      {"."},
 	"query":     {".", "rollup", "sketch"}, // quantiles and estimates are read from cells
-	"web":       {".", "auth", "query", "decode"},
+	"web":       {".", "auth", "query", "decode", "transform"},
 	"client":    {},
 	"agent":     {".", "decode", "client"},
 	"config": {
-		".", "decode", "sketch", "rollup", "exception", "queue", "auth", "ingest",
+		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
 		"pipeline", "duckdb", "meta", "query", "web", "client", "agent",
 	},
 	"cmd/millrace": {
-		".", "decode", "sketch", "rollup", "exception", "queue", "auth", "ingest",
+		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
 		"pipeline", "duckdb", "memory", "meta", "query", "web", "client", "agent", "config",
 	},
 }

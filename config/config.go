@@ -5,11 +5,8 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-
-	"github.com/goccy/go-yaml"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/auth"
@@ -33,19 +30,22 @@ type Config struct {
 	Pipeline pipeline.Options `yaml:"pipeline" doc:"The worker that decodes, stores and rolls up."`
 	Store    duckdb.Options   `yaml:"store" doc:"The database."`
 	Query    query.Options    `yaml:"query" doc:"What one question may cost."`
+	Sources  Sources          `yaml:"sources" doc:"Rules of sources, by NAME or PROJECT/NAME; a name that ends in * is for all sources that begin so and have no rules of their own. Rules that stand here are read-only in the API; those of other sources are kept there."`
 	Rollups  Rollups          `yaml:"rollups" doc:"Rollups by name, beside the defaults traffic, exceptions and timings. A definition under one of these names replaces it, null removes it."`
+
+	file *tree // where settings stand, nil if this is of no file
 }
 
 // Default returns the configuration without any file.
 func Default() *Config {
 	c := &Config{}
 	setDefaults(c)
-	c.Rollups = Rollups{}
+	c.Rollups, c.Sources = Rollups{}, Sources{}
 	return c
 }
 
 // Load reads a file over the defaults and validates the result. ErrInvalid
-// names the line of a syntax error or unknown key, or every violation.
+// names every violation and its place.
 func Load(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -58,17 +58,18 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Parse reads YAML over the defaults and validates the result.
+// Parse reads YAML over the defaults and validates the result, as Load does.
 func Parse(text []byte) (*Config, error) {
 	c := Default()
-	if len(bytes.TrimSpace(text)) > 0 {
-		dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
-		if err := dec.Decode(c); err != nil {
-			return nil, &millrace.Error{Code: millrace.ErrInvalid, Message: yaml.FormatError(err, false, true)}
-		}
-	}
+	var v millrace.Violations
+	file := parseTree(text, &v)
+	c.file = file
+	file.decode(c, &v)
+	c.Sources.locate(text, file)
 	c.share()
-	if err := c.Validate(); err != nil {
+	c.validate(&v)
+	file.place(&v)
+	if err := v.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -77,19 +78,24 @@ func Parse(text []byte) (*Config, error) {
 // Validate reports every violation.
 func (c *Config) Validate() error {
 	var v millrace.Violations
+	c.validate(&v)
+	return v.Err()
+}
+
+func (c *Config) validate(v *millrace.Violations) {
 	if c.Data == "" {
 		v.Add("data", `""`, "a directory")
 	}
-	millrace.Range(&v, "memory", c.Memory, 512<<20, 1<<42)
-	millrace.Range(&v, "disk_high", c.DiskHigh, 10, 99)
-	c.Auth.Validate("auth", &v)
-	c.Ingest.Validate("ingest", &v)
-	c.Queue.Validate("queue", &v)
-	c.Pipeline.Validate("pipeline", &v)
-	c.Store.Validate("store", &v)
-	c.Query.Validate("query", &v)
-	c.compile(&v)
-	return v.Err()
+	millrace.Range(v, "memory", c.Memory, 512<<20, 1<<42)
+	millrace.Range(v, "disk_high", c.DiskHigh, 10, 99)
+	c.Auth.Validate("auth", v)
+	c.Ingest.Validate("ingest", v)
+	c.Queue.Validate("queue", v)
+	c.Pipeline.Validate("pipeline", v)
+	c.Store.Validate("store", v)
+	c.Query.Validate("query", v)
+	c.Sources.validate(v)
+	c.compile(v)
 }
 
 // share gives each part its share of Memory: the defaults are made for the

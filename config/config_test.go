@@ -46,6 +46,7 @@ func TestReferenceIsCurrentAndValid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the reference is no valid configuration: %v\n%s", err, b.String())
 	}
+	c.file = nil
 	// As text, in which a list that is absent and an empty one are the same.
 	if got, want := fmt.Sprintf("%+v", c), fmt.Sprintf("%+v", Default()); got != want {
 		t.Errorf("the reference differs from the defaults:\n%s\n%s", got, want)
@@ -112,9 +113,18 @@ func TestBadConfigsAreRefused(t *testing.T) {
 			t.Errorf("code %s", millrace.ErrorCode(err))
 		}
 	}
-	f("htpp: x", "unknown field", "htpp", "1 |")
-	f("queue:\n  retention: soon", "soon")
-	f("memory: 1KiB\ndisk_high: 120", "memory", "disk_high: 120: must be between 10 and 99")
+	f("htpp: x", "line 1, column 1: htpp: unknown setting; there are http, data")
+	f("queue:\n  retention: soon", "line 2, column 14: queue.retention: ", "soon")
+	f("a: [", "line 1")
+	f("http: x\n---\nhttp: y", "one document")
+	f("pipeline: fast", "line 1, column 11: pipeline: must be settings")
+	f("rollups: [a]", "rollups: must be definitions")
+	f("http: 1\nhttp: 2", "line 2")
+	// All of them, each where it stands.
+	f("htpp: x\nmemory: lots\npipeline:\n  flush_rows: many\n  flush_row: 1\nqueue: {partitions: 0}",
+		"line 1, column 1: htpp", "line 2, column 9: memory", "line 4, column 15: pipeline.flush_rows",
+		"line 5, column 3: pipeline.flush_row: unknown", "line 6, column 21: queue.partitions: 0")
+	f("memory: 1KiB\ndisk_high: 120", "line 1, column 9: memory", "line 2, column 12: disk_high: 120: must be between 10 and 99")
 	f("pipeline:\n  flush_rows: 0\nstore:\n  threads: 0", "pipeline.flush_rows", "store.threads")
 	f("rollups:\n  r:\n    sets: cube(9)\n    dimensions: [a]\n    metrics: {n: count()}", "rollups.r.sets", "N from 0 to 1")
 	f("rollups:\n  r:\n    sets: [[a]]\n    metrics: {n: median(x)}", "rollups.r.metrics.n", "rollups.r.sets")

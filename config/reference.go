@@ -69,15 +69,11 @@ func WriteReference(w io.Writer) error {
 	r := &referenceWriter{w: w}
 	r.printf("# Every setting of millrace with its default. A file needs only what it changes;\n# unknown keys are refused. Sizes: 512KiB, 64MiB, 2GiB. Durations: 500ms, 10s, 72h, 90d.\n")
 	r.structure(reflect.TypeFor[Config](), "")
-	r.printf(rollupReference)
-	r.structureComments(reflect.TypeFor[Rollup](), "#     ")
 	return r.err
 }
 
-const rollupReference = `rollups: {}
-# rollups:
-#   checkout:
-`
+// examples introduce the definitions by name, of which there are none by default.
+var examples = map[string]string{"sources": "nginx", "rollups": "checkout"}
 
 type referenceWriter struct {
 	w   io.Writer
@@ -104,7 +100,9 @@ func (r *referenceWriter) structure(t reflect.Type, indent string) {
 			continue
 		}
 		if f.Type.Kind() == reflect.Map {
-			continue // written by hand, as its entries have names of their own
+			r.printf("%s: {}\n# %s:\n#   %s:\n", name, name, examples[name])
+			r.structureComments(f.Type.Elem().Elem(), "#     ")
+			continue
 		}
 		if ex := f.Tag.Get("example"); ex != "" {
 			r.printf("%s# Example: %s\n", indent, quoteList(f, ex))

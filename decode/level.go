@@ -37,6 +37,13 @@ func finishLevel(e *millrace.Event) {
 	e.Level = name
 }
 
+// Level returns the standard name of a level and whether the name given is
+// known. Case does not matter.
+func Level(name string) (standard string, known bool) {
+	standard, _, known = normalLevel(name)
+	return standard, known
+}
+
 // normalLevel returns the standard name of a level, whether it says less than
 // the name given, and whether the name is known. Case does not matter. It does
 // not allocate.

@@ -7,16 +7,27 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/decode"
 	"github.com/millrace/millrace/internal/failpoint"
+	"github.com/millrace/millrace/transform"
 )
 
 // unit is one decoded record on its way to the sinks. Sinks only read it.
 type unit struct {
 	rec      *millrace.Record
+	rules    *transform.Program // of the version that the record carries; nil is none
 	batch    millrace.Batch
+	filtered []filtered          // dropped by the rules, ascending ordinals
 	setAside []millrace.SetAside // events, or the whole record, taken out by the decoder
-	refs     atomic.Int32
+	// droppedUntil is the largest min(event time, arrival) of filtered, ns.
+	droppedUntil int64
+	counts       []transform.Count // what the rules' steps did
+	refs         atomic.Int32
+}
+
+// clear empties a unit for another record; the batch is reset when decoded.
+func (u *unit) clear() {
+	clear(u.filtered)
+	*u = unit{batch: u.batch, filtered: u.filtered[:0]}
 }
 
 // stageDecode is the stage named in records that the decoder set aside.
@@ -50,7 +61,7 @@ func (s *supervisor) start() {
 	w := &decodeWorker{in: make(chan *unit), out: make(chan error, 1)}
 	s.worker = w
 	go func() {
-		var d decode.Decoder
+		var d decoding
 		for u := range w.in {
 			w.out <- decodeUnit(&d, u)
 		}
@@ -80,61 +91,62 @@ func (s *supervisor) decode(u *unit, generation int64) *unit {
 		// The stuck worker still writes to u's batch: leave u to it.
 		close(s.worker.in)
 		s.start()
-		fresh := &unit{rec: rec}
+		fresh := &unit{rec: rec, rules: u.rules}
 		fresh.batch.Reset(rec)
 		reason := fmt.Sprintf("decoding took longer than %v", s.deadline)
-		fresh.setAside = append(fresh.setAside, s.entry(rec, generation, -1, reason, rec.Payload))
+		fresh.setAside = append(fresh.setAside, s.entry(fresh, generation, -1, reason, rec.Payload))
 		return fresh
 	}
 }
 
 // isolate decodes frame by frame after a panic and sets aside those that panic.
 func (s *supervisor) isolate(u *unit, generation int64) {
-	var d decode.Decoder
+	var d decoding
 	u.batch.Reset(u.rec)
+	u.filtered = u.filtered[:0]
 	at := 0
 	for i, n := range u.rec.Frames {
 		frame := u.rec.Payload[at : at+int(n)]
 		at += int(n)
-		events, rejects := len(u.batch.Events), len(u.batch.Rejects)
-		if err := decodeFrame(&d, &u.batch, int32(i), frame); err != nil {
+		events, rejects, dropped := len(u.batch.Events), len(u.batch.Rejects), len(u.filtered)
+		if err := decodeFrame(&d, u, int32(i), frame); err != nil {
 			u.batch.Events, u.batch.Rejects = u.batch.Events[:events], u.batch.Rejects[:rejects]
-			u.setAside = append(u.setAside, s.entry(u.rec, generation, int32(i), err.Error(), frame))
+			u.filtered = u.filtered[:dropped]
+			u.setAside = append(u.setAside, s.entry(u, generation, int32(i), err.Error(), frame))
+			d = decoding{} // half-way through an event
 		}
 	}
 }
 
-func (s *supervisor) entry(r *millrace.Record, generation int64, ordinal int32, reason string, payload []byte) millrace.SetAside {
+func (s *supervisor) entry(u *unit, generation int64, ordinal int32, reason string, payload []byte) millrace.SetAside {
+	r := u.rec
 	return millrace.SetAside{
 		Partition: r.Partition, Generation: generation, Offset: r.Offset, Ordinal: ordinal,
 		Time: s.now().UnixNano(), Project: r.Project, Source: r.Source, Stage: stageDecode, Reason: reason,
-		Payload: bytes.Clone(payload),
+		Payload: hidden(u, payload),
 	}
 }
 
-func decodeUnit(d *decode.Decoder, u *unit) (err error) {
+func decodeUnit(d *decoding, u *unit) (err error) {
 	defer recovered(&err)
 	u.batch.Reset(u.rec)
+	d.hideRefused(u)
 	if err := poisoned(u.rec.Payload); err != nil {
 		return err
 	}
-	d.Decode(&u.batch)
-	for i := range u.batch.Events {
-		annotate(&u.batch.Events[i])
+	d.all(u)
+	if u.rules != nil {
+		u.counts = d.scratch.Take(u.rules)
 	}
 	return nil
 }
 
-func decodeFrame(d *decode.Decoder, b *millrace.Batch, ordinal int32, frame []byte) (err error) {
+func decodeFrame(d *decoding, u *unit, ordinal int32, frame []byte) (err error) {
 	defer recovered(&err)
 	if err := poisoned(frame); err != nil {
 		return err
 	}
-	n := len(b.Events)
-	d.DecodeFrame(b, ordinal, frame)
-	for i := n; i < len(b.Events); i++ {
-		annotate(&b.Events[i])
-	}
+	d.frame(u, ordinal, frame)
 	return nil
 }
 

@@ -18,7 +18,10 @@ type Deps struct {
 	Queue   *queue.Queue
 	Store   millrace.Store
 	Rollups []*rollup.Rollup
-	Now     func() time.Time
+	// Rules holds the programs that records are read by. Nil serves only records
+	// that carry no version.
+	Rules *RuleBook
+	Now   func() time.Time
 	Log     *slog.Logger
 }
 
@@ -37,6 +40,9 @@ type Pipeline struct {
 	mu        sync.Mutex
 	limits    map[millrace.Sink]int // events per transaction while isolating a bad one
 	condemned map[millrace.Sink]map[verdict]string
+
+	change  *reconfiguration // asked for, not yet begun
+	restart func(error)      // ends the session under way, nil between sessions
 }
 
 // New returns a pipeline that has not read anything yet.
@@ -109,6 +115,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		}
 		p.stats.fault("session", err)
 		var moved *queue.OffsetError
+		if p.reconfigure(ctx) && errors.Is(err, errReconfigured) {
+			p.stats.fault("session", nil)
+			continue
+		}
 		if errors.Is(err, errPoison) || errors.As(err, &moved) {
 			continue
 		}
@@ -134,6 +144,8 @@ func (p *Pipeline) session(ctx context.Context) error {
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	p.sessionEndsBy(stop)
+	defer p.sessionEndsBy(nil)
 	events, rollups := make(chan *unit, unitsAhead), make(chan *unit, unitsAhead)
 	var producers, sinks sync.WaitGroup
 	producers.Go(func() { stop(p.pump(ctx, consumer, st, events, rollups)) })

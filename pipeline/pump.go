@@ -35,6 +35,9 @@ func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, event
 			if polled[i].Err != nil {
 				unreadable(u, &polled[i], generations, began)
 			} else {
+				if u.rules, err = p.program(ctx, u.rec); err != nil {
+					return nil // ctx ended
+				}
 				u = sup.decode(u, generations[u.rec.Partition])
 			}
 			p.stats.decoded(u, p.deps.Now().Sub(began))

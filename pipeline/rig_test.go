@@ -26,6 +26,7 @@ type rig struct {
 	dir     string
 	store   *faultyStore
 	rollups []*rollup.Rollup
+	rules   *RuleBook
 	p       *Pipeline
 	stop    func()
 }
@@ -109,7 +110,7 @@ func (r *rig) openQueue() {
 func (r *rig) start() {
 	r.t.Helper()
 	r.p = New(r.opts, Deps{
-		Queue: r.queue, Store: r.store, Rollups: r.rollups, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Queue: r.queue, Store: r.store, Rollups: r.rollups, Rules: r.rules, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := r.p.Recover(ctx); err != nil {

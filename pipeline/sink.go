@@ -3,6 +3,7 @@ package pipeline
 import (
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/millrace/millrace"
 )
@@ -85,6 +86,9 @@ func (u *unit) total() (events, weight int64) {
 	for i := range u.batch.Events {
 		weight += u.batch.Events[i].Weight - 1
 	}
+	for i := range u.filtered {
+		weight += u.filtered[i].weight - 1
+	}
 	return events, weight
 }
 
@@ -104,6 +108,7 @@ func (s *sink) account(u *unit, from, to int32, stored, weight int64) {
 			s.accounts.received(u.rec, millrace.OutcomeRejected, r.Reason, 1, 1, r.Example)
 		}
 	}
+	s.accountFiltered(u, from, to)
 	for _, a := range u.setAside {
 		if a.Ordinal < 0 {
 			n := int64(max(1, len(u.rec.Frames)) - int(from))
@@ -111,6 +116,24 @@ func (s *sink) account(u *unit, from, to int32, stored, weight int64) {
 		} else if a.Ordinal >= from && a.Ordinal < to {
 			s.setAside(u.rec, a, 1)
 		}
+	}
+}
+
+// accountFiltered writes down what the rules dropped. Rules may drop most of a
+// source, and drops of one reason mostly follow each other: these are added up
+// before the account is looked for.
+func (s *sink) accountFiltered(u *unit, from, to int32) {
+	list := u.filtered
+	skip := sort.Search(len(list), func(i int) bool { return list[i].ordinal >= from })
+	list = list[skip:]
+	for len(list) > 0 && list[0].ordinal < to {
+		first, n, weight := &list[0], 0, int64(0)
+		for n < len(list) && list[n].ordinal < to && list[n].reason == first.reason {
+			weight += list[n].weight
+			n++
+		}
+		s.accounts.received(u.rec, millrace.OutcomeFiltered, first.reason, int64(n), weight, first.example)
+		list = list[n:]
 	}
 }
 
@@ -166,6 +189,7 @@ func (s *sink) finish(u *unit) {
 	for i := range u.batch.Events {
 		pos.MaxTime = max(pos.MaxTime, min(u.batch.Events[i].Time, u.rec.Arrived))
 	}
+	pos.MaxTime = max(pos.MaxTime, u.droppedUntil)
 }
 
 // commit returns what must be stored with the rows and forgets it.

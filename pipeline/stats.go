@@ -80,7 +80,7 @@ func newStats() *stats {
 func (s *stats) unit() *unit {
 	select {
 	case u := <-s.free:
-		u.rec, u.setAside = nil, nil
+		u.clear()
 		return u
 	default:
 		return &unit{}

@@ -29,6 +29,12 @@ func newWatermark(lateness time.Duration) *watermark {
 	return &watermark{lateness: lateness, parts: map[int32]*partitionMark{}}
 }
 
+func (w *watermark) setLateness(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lateness = d
+}
+
 func (w *watermark) part(p int32) *partitionMark {
 	m := w.parts[p]
 	if m == nil {

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/auth"
+	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/transform"
+)
+
+// Sources are settings of sources, by NAME or PROJECT/NAME.
+type Sources map[string]*Source
+
+// Source is what can be set for one source.
+type Source struct {
+	Rules Text `yaml:"rules" doc:"How the source's lines become fields, and which are dropped or changed; see docs/rules.md." example:"{steps: [{drop: level == \"debug\"}]}"`
+}
+
+// Text is a part of the file that another package reads: its lines as written,
+// without their indentation, so that positions in it can be turned into
+// positions in the file.
+type Text struct {
+	Text string
+	line int // of the file that the first line stands in, from 1
+	// Columns of the file before the text's own: in its first line, and in the others.
+	first, others int
+}
+
+// SplitSource returns project and source of a name in the file.
+func SplitSource(name string) (project, source string) {
+	if project, source, ok := strings.Cut(name, "/"); ok {
+		return project, source
+	}
+	return millrace.DefaultProject, name
+}
+
+// Seeds returns the rules that the file owns.
+func (s Sources) Seeds() []pipeline.Seed {
+	var out []pipeline.Seed
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if src := s[name]; src != nil && src.Rules.Text != "" {
+			project, source := SplitSource(name)
+			out = append(out, pipeline.Seed{Project: project, Source: source, Text: src.Rules.Text})
+		}
+	}
+	return out
+}
+
+func (s Sources) validate(v *millrace.Violations) {
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		path := "sources." + name
+		project, source := SplitSource(name)
+		if !auth.ValidName(project) || !auth.ValidName(strings.TrimSuffix(source, "*")) && source != "*" {
+			v.Add(path, name, "NAME or PROJECT/NAME, each 1 to 128 of A-Z a-z 0-9 . _ -; a source may end in *")
+		}
+		if src := s[name]; src != nil {
+			src.Rules.validate(path+".rules", v)
+		}
+	}
+}
+
+// validate reports what package transform finds, at its place in the file.
+func (t *Text) validate(path string, v *millrace.Violations) {
+	if t.Text == "" {
+		return
+	}
+	_, err := pipeline.CompileRules(&millrace.RuleVersion{Text: t.Text}, pipeline.RulesOptions(make([]byte, 32)))
+	if err == nil {
+		return
+	}
+	var all *transform.Error
+	if !errors.As(err, &all) {
+		v.Append(&millrace.Violation{Path: path, Message: err.Error(), Line: t.line, Column: t.first + 1})
+		return
+	}
+	for _, one := range all.Violations {
+		line, column := t.place(one.Line, one.Column)
+		v.Append(&millrace.Violation{Path: join(path, one.Path), Message: one.Message, Line: line, Column: column})
+	}
+}
+
+// place turns a position in the text into one in the file.
+func (t *Text) place(line, column int) (int, int) {
+	switch {
+	case line <= 0:
+		return t.line, t.first + 1
+	case line == 1:
+		return t.line, t.first + column
+	default:
+		return t.line + line - 1, t.others + column
+	}
+}
+
+// locate cuts the rules out of the file. A decoder would give them as values,
+// which are written anew in the history of rules, without comments, and have no
+// positions.
+func (s Sources) locate(text []byte, file *tree) {
+	if file.root == nil {
+		return
+	}
+	lines := strings.Split(string(text), "\n")
+	each := func(n ast.Node, name string, do func(pair)) {
+		list, _ := file.pairs(n)
+		for _, p := range list {
+			if name == "" || p.name == name {
+				do(p)
+			}
+		}
+	}
+	each(file.root, "sources", func(p pair) {
+		each(p.value, "", func(src pair) {
+			if s[src.name] == nil {
+				return
+			}
+			each(src.value, "rules", func(rules pair) { s[src.name].Rules = cut(lines, rules) })
+		})
+	})
+}
+
+// cut returns the text of a mapping's value: what follows its key in the same
+// line, and all lines that are indented further. That is the value's whole text
+// unless it stands within braces; then it is written anew, in one piece.
+func cut(lines []string, p pair) Text {
+	if _, null := p.value.(*ast.NullNode); null {
+		return Text{}
+	}
+	key := p.key.GetToken().Position
+	line, column := position(p.value)
+	indent := len(lines[key.Line-1]) - len(strings.TrimLeft(lines[key.Line-1], " "))
+	if indent != key.Column-1 {
+		return Text{Text: p.value.String() + "\n", line: line, first: column - 1}
+	}
+	var body []string
+	for _, l := range lines[key.Line:] {
+		trimmed := strings.TrimLeft(l, " ")
+		if blank := strings.TrimSpace(l) == ""; !blank && len(l)-len(trimmed) <= indent {
+			break
+		}
+		body = append(body, l)
+	}
+	for len(body) > 0 && strings.TrimSpace(body[len(body)-1]) == "" {
+		body = body[:len(body)-1]
+	}
+	if line == key.Line { // {…} or […] behind the key
+		head := string([]rune(lines[line-1])[column-1:])
+		return Text{Text: strings.Join(append([]string{head}, body...), "\n") + "\n", line: line, first: column - 1}
+	}
+	return dedent(body, key.Line+1)
+}
+
+// dedent takes off what all lines are indented by.
+func dedent(body []string, line int) Text {
+	common := -1
+	for _, l := range body {
+		if n := len(l) - len(strings.TrimLeft(l, " ")); strings.TrimSpace(l) != "" && (common < 0 || n < common) {
+			common = n
+		}
+	}
+	var b bytes.Buffer
+	for _, l := range body {
+		b.WriteString(l[min(common, len(l)):] + "\n")
+	}
+	return Text{Text: b.String(), line: line, first: common, others: common}
+}

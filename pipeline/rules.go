@@ -1,0 +1,259 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/transform"
+)
+
+// RuleBook knows the rules of every source: the versions that new records are
+// stamped with, and the programs of all versions that records may carry. Meta
+// has a version durably before Current returns it, so that every record can be
+// read again by the version it carries. Safe for concurrent use.
+type RuleBook struct {
+	meta     millrace.Meta
+	opts     transform.Options
+	now      func() time.Time
+	programs programCache
+
+	mu      sync.Mutex // one change at a time
+	current atomic.Pointer[ruleTable]
+}
+
+// ruleTable is what is current. It is never changed, only replaced.
+type ruleTable struct {
+	newest   map[sourceKey]*millrace.RuleVersion // also those with empty text
+	patterns []*millrace.RuleVersion             // whose sources end in *, longest first, none empty
+	owned    map[sourceKey]bool                  // by the configuration file
+}
+
+type sourceKey struct{ project, source string }
+
+// Seed is a source's rules as the configuration file has them.
+type Seed struct{ Project, Source, Text string }
+
+// OpenRules reads the current versions.
+func OpenRules(ctx context.Context, meta millrace.Meta, opts transform.Options, now func() time.Time) (*RuleBook, error) {
+	b := &RuleBook{meta: meta, opts: opts, now: now}
+	b.current.Store(&ruleTable{})
+	return b, b.load(ctx, nil)
+}
+
+// load replaces the table by what meta has.
+func (b *RuleBook) load(ctx context.Context, owned map[sourceKey]bool) error {
+	versions, err := b.meta.CurrentRules(ctx)
+	if err != nil {
+		return err
+	}
+	t := &ruleTable{newest: map[sourceKey]*millrace.RuleVersion{}, owned: owned}
+	for _, v := range versions {
+		t.newest[sourceKey{v.Project, v.Source}] = v
+		if strings.HasSuffix(v.Source, "*") && v.Text != "" {
+			t.patterns = append(t.patterns, v)
+		}
+	}
+	slices.SortStableFunc(t.patterns, func(a, b *millrace.RuleVersion) int { return len(b.Source) - len(a.Source) })
+	b.current.Store(t)
+	return nil
+}
+
+// Current returns the version that records of a source are stamped with: that
+// of the source's own rules, else that of the longest pattern that fits, else 0.
+func (b *RuleBook) Current(project, source string) int64 {
+	if v := b.current.Load().of(project, source); v != nil {
+		return v.Version
+	}
+	return 0
+}
+
+func (t *ruleTable) of(project, source string) *millrace.RuleVersion {
+	if v := t.newest[sourceKey{project, source}]; v != nil && v.Text != "" {
+		return v
+	}
+	for _, v := range t.patterns {
+		if v.Project == project && v.Fits(source) {
+			return v
+		}
+	}
+	return nil
+}
+
+// SourceRules is what the book knows of one name.
+type SourceRules struct {
+	*millrace.RuleVersion
+	Owned bool // by the configuration file, and so read-only
+}
+
+// List returns the newest version of every name that ever had rules.
+func (b *RuleBook) List() []SourceRules {
+	t := b.current.Load()
+	out := make([]SourceRules, 0, len(t.newest))
+	for key, v := range t.newest {
+		out = append(out, SourceRules{v, t.owned[key]})
+	}
+	slices.SortFunc(out, func(a, b SourceRules) int {
+		if c := strings.Compare(a.Project, b.Project); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Source, b.Source)
+	})
+	return out
+}
+
+// Get returns the newest version under a name; ErrNotFound if it never had any.
+func (b *RuleBook) Get(project, source string) (SourceRules, error) {
+	t := b.current.Load()
+	key := sourceKey{project, source}
+	if v := t.newest[key]; v != nil {
+		return SourceRules{v, t.owned[key]}, nil
+	}
+	return SourceRules{}, millrace.Errorf(millrace.ErrNotFound, "source %q of project %q has no rules of its own", source, project)
+}
+
+// Effective returns the version that new records of a source are stamped with,
+// nil if there is none.
+func (b *RuleBook) Effective(project, source string) *millrace.RuleVersion {
+	return b.current.Load().of(project, source)
+}
+
+// Version returns any version. ErrNotFound.
+func (b *RuleBook) Version(ctx context.Context, version int64) (*millrace.RuleVersion, error) {
+	return b.meta.Rules(ctx, version)
+}
+
+// History returns versions of a name, newest first; see millrace.Meta.
+func (b *RuleBook) History(ctx context.Context, project, source string, before int64, limit int) ([]*millrace.RuleVersion, error) {
+	return b.meta.RulesHistory(ctx, project, source, before, limit)
+}
+
+// Change is a new version as somebody asks for it.
+type Change struct {
+	Project, Source string
+	Text            string // empty removes the rules
+	Author, Note    string
+	// After is the version that the author has seen as the newest, 0 for none;
+	// -1 for whatever is the newest.
+	After int64
+}
+
+// Apply adds a version and returns it once it is durable; records appended from
+// then on carry it. Text that is the newest already adds none. ErrInvalid: the
+// rules are wrong, with every violation; ErrConflict: the file owns them, or
+// somebody else changed them meanwhile.
+func (b *RuleBook) Apply(ctx context.Context, c Change) (*millrace.RuleVersion, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.current.Load()
+	key := sourceKey{c.Project, c.Source}
+	if t.owned[key] {
+		return nil, &millrace.Error{
+			Code:    millrace.ErrConflict,
+			Message: "the rules of " + c.Source + " stand in the configuration file and are changed there",
+			Hint:    "edit the file, then POST /api/v1/config/reload or send SIGHUP",
+		}
+	}
+	newest := t.newest[key]
+	if newest != nil && c.After < 0 {
+		c.After = newest.Version
+	}
+	if newest != nil && newest.Text == c.Text && newest.Version == c.After {
+		return newest, nil
+	}
+	if newest == nil && c.Text == "" {
+		return nil, millrace.Errorf(millrace.ErrNotFound, "source %q of project %q has no rules to remove", c.Source, c.Project)
+	}
+	v, err := b.add(ctx, newest, c)
+	if err != nil {
+		return nil, err
+	}
+	return v, b.load(ctx, t.owned)
+}
+
+// add stores a version after newest, which may be nil.
+func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c Change) (*millrace.RuleVersion, error) {
+	v := &millrace.RuleVersion{
+		Project: c.Project, Source: c.Source, Text: c.Text, Author: c.Author, Note: c.Note, Created: b.now().UTC(),
+	}
+	after := max(0, c.After)
+	if newest != nil && c.Text != "" {
+		v.Learned = newest.Learned // what was learned stays true
+	}
+	if c.Text != "" {
+		program, err := CompileRules(v, b.opts)
+		if err != nil {
+			return nil, err
+		}
+		if err := b.meta.AddRules(ctx, v, after); err != nil {
+			return nil, err
+		}
+		b.programs.put(v.Version, program)
+		return v, nil
+	}
+	return v, b.meta.AddRules(ctx, v, after)
+}
+
+// Seed makes the rules of the configuration file current: each that differs
+// from the newest version becomes a new one, and what the file had and has no
+// longer is removed. The rules must be valid.
+func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.current.Load()
+	owned := map[sourceKey]bool{}
+	for _, s := range seeds {
+		key := sourceKey{s.Project, s.Source}
+		owned[key] = true
+		newest := t.newest[key]
+		if newest != nil && newest.Text == s.Text {
+			continue
+		}
+		c := Change{Project: s.Project, Source: s.Source, Text: s.Text, Author: millrace.AuthorConfig}
+		if newest != nil {
+			c.After = newest.Version
+		}
+		if _, err := b.add(ctx, newest, c); err != nil {
+			return err
+		}
+	}
+	for key, v := range t.newest {
+		// Versions learned stand on the file's text and go with it.
+		if owned[key] || v.Text == "" || v.Author != millrace.AuthorConfig && v.Author != millrace.AuthorLearned {
+			continue
+		}
+		c := Change{Project: key.project, Source: key.source, Author: millrace.AuthorConfig, After: v.Version, Note: "no longer in the file"}
+		if _, err := b.add(ctx, v, c); err != nil {
+			return err
+		}
+	}
+	return b.load(ctx, owned)
+}
+
+// Program returns the program of a version, nil for 0 and for a version without
+// text. An error means that records of that version cannot be read now: nothing
+// may be made of them until the version is there again and compiles.
+func (b *RuleBook) Program(ctx context.Context, version int64) (*transform.Program, error) {
+	if version == 0 {
+		return nil, nil
+	}
+	if p, ok := b.programs.get(version); ok {
+		return p, nil
+	}
+	v, err := b.meta.Rules(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	var p *transform.Program
+	if v.Text != "" {
+		if p, err = CompileRules(v, b.opts); err != nil {
+			return nil, err
+		}
+	}
+	b.programs.put(version, p)
+	return p, nil
+}

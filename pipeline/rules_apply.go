@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
+	"github.com/millrace/millrace/transform"
+)
+
+// filtered is an event that the rules dropped.
+type filtered struct {
+	ordinal int32
+	reason  string
+	weight  int64
+	example string // masked
+}
+
+// decoding is what turns records into events; one per goroutine. The zero
+// value is ready.
+type decoding struct {
+	decoder decode.Decoder
+	scratch transform.Scratch
+}
+
+// all decodes the whole record of u and applies its rules. Everything that an
+// event becomes before the sinks see it happens here: what `rules try` shows is
+// made by this function, too.
+func (d *decoding) all(u *unit) {
+	if u.rules == nil {
+		d.decoder.Decode(&u.batch)
+		for i := range u.batch.Events {
+			annotate(&u.batch.Events[i])
+		}
+		return
+	}
+	at := 0
+	for i, n := range u.rec.Frames {
+		d.frame(u, int32(i), u.rec.Payload[at:at+int(n)])
+		at += int(n)
+	}
+}
+
+// frame decodes one frame and applies the rules at once: while an event is the
+// batch's last there is room for more attributes, and it can be taken back.
+func (d *decoding) frame(u *unit, ordinal int32, frame []byte) {
+	b := &u.batch
+	events, rejects := len(b.Events), len(b.Rejects)
+	d.decoder.DecodeFrame(b, ordinal, frame)
+	if u.rules != nil && len(b.Rejects) > rejects {
+		r := &b.Rejects[len(b.Rejects)-1]
+		r.Example = d.hide(u, ordinal, r.Example)
+	}
+	if len(b.Events) == events {
+		return
+	}
+	e := &b.Events[events]
+	annotate(e)
+	if u.rules == nil {
+		return
+	}
+	v := u.rules.Apply(b, e, &d.scratch)
+	if !v.Dropped {
+		annotate(e) // a rule may have brought a stack trace to light
+		return
+	}
+	u.rules.Mask(b, e, &d.scratch)
+	u.filtered = append(u.filtered, filtered{ordinal, v.Reason, e.Weight, millrace.Example([]byte(e.Message))})
+	u.droppedUntil = max(u.droppedUntil, min(e.Time, u.rec.Arrived))
+	b.Drop()
+}
+
+// hide masks a text that is kept although it did not become an event.
+func (d *decoding) hide(u *unit, ordinal int32, text string) string {
+	if u.rules == nil || !u.rules.Masks() {
+		return text
+	}
+	e := u.batch.Add(ordinal)
+	e.Message = text
+	u.rules.Mask(&u.batch, e, &d.scratch)
+	text = millrace.Example([]byte(e.Message))
+	u.batch.Drop()
+	return text
+}
+
+// hideRefused masks the examples of what was refused at the door. None is left
+// unmasked if that panics.
+func (d *decoding) hideRefused(u *unit) {
+	if u.rules == nil || !u.rules.Masks() {
+		return
+	}
+	refused := u.rec.Refused
+	u.rec.Refused = slices.Clone(refused)
+	for i := range u.rec.Refused {
+		u.rec.Refused[i].Example = ""
+	}
+	for i := range refused {
+		u.rec.Refused[i].Example = d.hide(u, 0, refused[i].Example)
+	}
+}
+
+// hidden is what is kept of a payload that a stage failed on: nothing if the
+// rules hide something, since what failed cannot be relied on to hide it.
+func hidden(u *unit, payload []byte) []byte {
+	if u.rules != nil && u.rules.Masks() {
+		return fmt.Appendf(nil, "(%d bytes that the rules of the source might mask)", len(payload))
+	}
+	return bytes.Clone(payload)
+}
