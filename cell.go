@@ -67,6 +67,16 @@ type Metric struct {
 	Field     string    // column or attribute; empty for count and rate
 	Scale     int       // decimal digits that sum and avg keep, 0 to 9
 	Quantiles []float64 // columns offered, each in (0,1)
+	Where     string    `json:",omitempty"` // further condition on its events; empty takes all of the rollup's
+	// CompleteFrom is since when (Unix seconds) cells have the metric; 0 is
+	// always. Stores set it when a definition changes.
+	CompleteFrom int64 `json:",omitempty"`
+}
+
+// Derived is a metric that is computed from others when it is asked for.
+type Derived struct {
+	Name string
+	Expr string // arithmetic over names of metrics, see internal/formula
 }
 
 // StateKind is the type of one column of aggregation state.
@@ -96,12 +106,17 @@ type RollupSchema struct {
 	Dimensions []string
 	Sets       []DimensionSet
 	Metrics    []Metric
+	Derived    []Derived `json:",omitempty"`
 }
 
 // DimensionSet is one set of dimensions and the granularities it is kept at.
 type DimensionSet struct {
 	Dims          []int // indexes in Dimensions, ascending
 	Granularities []Granularity
+	// CompleteFrom is since when (Unix seconds) cells have the set, per entry of
+	// Granularities; 0, or no entry, is always. Stores set it when a definition
+	// changes.
+	CompleteFrom []int64 `json:",omitempty"`
 }
 
 // SetName returns the names of a set's dimensions in the order of Dimensions
@@ -158,15 +173,3 @@ type CellBatch struct {
 
 // Len returns the number of cells.
 func (c *CellBatch) Len() int { return len(c.Bucket) }
-
-// CellQuery asks for merged cells of one rollup.
-type CellQuery struct {
-	Rollup      string
-	Granularity Granularity
-	Set         DimensionSet // read from this set, which must have By and the fields of Where
-	From, To    int64        // Unix seconds, half open
-	Step        int64        // seconds; buckets are merged into multiples of it; 0 merges all into one
-	By          []int        // dimensions to group by, indexes in RollupSchema.Dimensions
-	Where       *Filter      // over dimension names; nil is all
-	States      []int        // which of RollupSchema.States to return
-}

@@ -77,6 +77,21 @@ func (d Decimal) Append(dst []byte) []byte {
 	return append(dst, digits[whole:]...)
 }
 
+// Value returns d as the value a decoder makes of it: an integer if it has no
+// point, else a number with its spelling. It allocates.
+func (d Decimal) Value() Value {
+	scale := int(d & (1<<decimalScaleBits - 1))
+	if scale == 0 {
+		return IntValue(int64(d >> decimalScaleBits))
+	}
+	return NumberValue(float64(d>>decimalScaleBits)/powersOfTen[scale], string(d.Append(nil)))
+}
+
+// powersOfTen are exact (see Decimal).
+var powersOfTen = [maxDecimalScale + 1]float64{
+	1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+}
+
 // decimal returns a number as a Decimal if AppendJSON would write one.
 func (v *Value) decimal() Decimal {
 	switch v.kind {

@@ -38,11 +38,31 @@ type Store interface {
 	// Dims has one column per q.By; rows are ordered by bucket, then dims.
 	// ErrNotFound: no such rollup or set.
 	Cells(ctx context.Context, q CellQuery) (*CellBatch, error)
+	// CountCells returns, for each part, how many rows Cells would read for it:
+	// the cost of a plan. Cells that are not merged yet count once per delta.
+	CountCells(ctx context.Context, rollup string, parts []CellPart) ([]int64, error)
+	// Coverage tells which cells are missing in a range of Unix seconds.
+	// ErrNotFound: no such rollup.
+	Coverage(ctx context.Context, rollup string, from, to int64) (*Coverage, error)
+	// Refold replaces the cells that a rollup's sets have in a range of minutes by
+	// what f makes of the stored events of that time, of those that both sinks
+	// have committed; later ones are merged as ever. Events are read while sinks
+	// go on; the writer is held only for the last of them and to replace the
+	// cells, in one transaction. What was complete from q.To or earlier is then
+	// complete from q.From on. After an error nothing has changed, and f must not
+	// be used again. ErrConflict: the definition is another, raw rows of the range
+	// were dropped or sampled, or cells are no longer kept finely enough.
+	// ErrUnavailable: the events sink did not catch up with the rollups in time.
+	Refold(ctx context.Context, q RefoldQuery, f Refolder) (*Refolded, error)
 	// Events returns stored events, newest first.
 	Events(ctx context.Context, q EventQuery) (*EventPage, error)
 	// CountEvents returns the number of matching events per step of event time,
 	// ascending, empty steps left out. step is in ns; 0 counts all into one.
 	CountEvents(ctx context.Context, q EventQuery, step int64) ([]TimeCount, error)
+	// ScanEvents hands all matching events to take, in any order and in batches
+	// that are valid until take returns. An error of take ends the scan and is
+	// returned. ErrTooLarge: more than q.MaxRows rows.
+	ScanEvents(ctx context.Context, q EventScan, take func([]Event) error) error
 	// Ledger returns accounts ordered by minute, source, sink, outcome, reason.
 	Ledger(ctx context.Context, q LedgerQuery) ([]LedgerEntry, error)
 	// Gaps returns all gaps, oldest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/rollupdef"
@@ -53,24 +54,41 @@ func (db *DB) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBa
 // bucket in Unix seconds, dimensions, states. Cells are merged by number, then
 // the few that remain get their texts.
 func (k *cube) cellsSQL(q *millrace.CellQuery) (string, []any) {
-	inner, outer, joins := []string{stepSQL(q) + " AS step"}, []string{"c.step"}, ""
-	for i, d := range q.By {
-		inner = append(inner, fmt.Sprintf("%s AS g%d", k.keyOf(q.Set, d), i))
+	inner, outer, joins := []string{"step"}, []string{"c.step"}, ""
+	for i := range q.By {
+		inner = append(inner, fmt.Sprintf("g%d", i))
 		outer = append(outer, fmt.Sprintf("v%d.value", i))
 		joins += fmt.Sprintf(" LEFT JOIN %s v%d ON v%d.code = c.g%d", k.values(), i, i, i)
 	}
 	for j, i := range q.States {
-		column := ident(stateColumn(&k.schema, k.states[i]))
-		inner = append(inner, fmt.Sprintf("%s AS m%d", merged(k.states[i].Kind, column), j))
+		inner = append(inner, fmt.Sprintf("%s AS m%d", merged(k.states[i].Kind, fmt.Sprintf("s%d", j)), j))
 		outer = append(outer, fmt.Sprintf("c.m%d", j))
 	}
-	var where condition
-	cellFilter(&where, k, q)
+	var parts []string
+	var args []any
+	for _, p := range q.Pieces() {
+		sql, a := k.partSQL(q, &p)
+		parts, args = append(parts, sql), append(args, a...)
+	}
 	groups := ordinals(1 + len(q.By))
-	return fmt.Sprintf(`SELECT %s FROM (
-		SELECT %s FROM %s WHERE set_id = %d AND bucket >= %s AND bucket < %s AND %s GROUP BY %s) c%s ORDER BY %s`,
-		list(outer), list(inner), k.source(q.Granularity), k.setID(q.Set),
-		timestamp(clampSecond(q.From)), timestamp(clampSecond(q.To)), where.sql.String(), groups, joins, groups), where.args
+	return fmt.Sprintf("SELECT %s FROM (\n\t\tSELECT %s FROM (%s) GROUP BY %s) c%s ORDER BY %s",
+		list(outer), list(inner), strings.Join(parts, "\n\t\tUNION ALL "), groups, joins, groups), args
+}
+
+// partSQL returns the cells of one part: step, g0.. for the dimensions, whose
+// key columns differ from set to set, and s0.. for the states.
+func (k *cube) partSQL(q *millrace.CellQuery, p *millrace.CellPart) (string, []any) {
+	columns := []string{stepSQL(q, p.Granularity) + " AS step"}
+	for i, d := range q.By {
+		columns = append(columns, fmt.Sprintf("%s AS g%d", k.keyOf(p.Set, d), i))
+	}
+	for j, i := range q.States {
+		columns = append(columns, fmt.Sprintf("%s AS s%d", ident(stateColumn(&k.schema, k.states[i])), j))
+	}
+	var where condition
+	cellFilter(&where, k, p.Set, q.Where)
+	return fmt.Sprintf("SELECT %s FROM %s t%s WHERE set_id = %d AND %s AND %s", list(columns), k.source(p.Granularity),
+		spanJoin(p.Spans), k.setID(p.Set), spansSQL("bucket", p.Spans), where.sql.String()), where.args
 }
 
 // clampSecond bounds Unix seconds to what a bucket can be and TIMESTAMP holds.
@@ -79,16 +97,40 @@ func clampSecond(sec int64) int64 {
 }
 
 // stepSQL returns the start of the step that a bucket belongs to, in seconds.
-func stepSQL(q *millrace.CellQuery) string {
+func stepSQL(q *millrace.CellQuery, g millrace.Granularity) string {
 	const sec = "(epoch_us(bucket) // 1000000)"
+	// % takes the sign of the dividend; differences may be negative.
+	floor := func(from, width int64) string {
+		return fmt.Sprintf("%[1]s - ((%[1]s - (%[3]d)) %% %[2]d + %[2]d) %% %[2]d", sec, width, from)
+	}
 	switch {
+	case len(q.Steps) > 0:
+		return stepsSQL(q.Steps, sec, floor)
 	case q.Step == 0:
-		return fmt.Sprintf("%d::BIGINT", q.From)
-	case q.Step <= int64(q.Granularity) && int64(q.Granularity)%q.Step == 0:
+		return fmt.Sprintf("(%d)::BIGINT", q.From)
+	case q.Step <= int64(g) && int64(g)%q.Step == 0:
 		return sec
 	}
-	// % takes the sign of the dividend; buckets before 1970 are negative.
-	return fmt.Sprintf("%[1]s - ((%[1]s %% %[2]d) + %[2]d) %% %[2]d", sec, q.Step)
+	return floor(0, q.Step)
+}
+
+// stepsSQL returns millrace.StepStart as SQL, the last run first.
+func stepsSQL(runs []millrace.StepRun, sec string, floor func(from, width int64) string) string {
+	start := func(r millrace.StepRun) string {
+		if r.Width == 0 {
+			return fmt.Sprintf("(%d)::BIGINT", r.From)
+		}
+		return floor(r.From, r.Width)
+	}
+	var b strings.Builder
+	b.WriteString("CASE")
+	for i := len(runs) - 1; i > 0; i-- {
+		fmt.Fprintf(&b, " WHEN %s >= %d THEN %s", sec, runs[i].From, start(runs[i]))
+	}
+	if len(runs) == 1 {
+		return start(runs[0])
+	}
+	return b.String() + " ELSE " + start(runs[0]) + " END"
 }
 
 func appendCell(out *millrace.CellBatch, r *rows) {

@@ -8,15 +8,15 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// cellFilter adds q.Where as a boolean expression over the key columns of
-// q.Set, which are never NULL there. It means exactly what Filter.Match does.
+// cellFilter adds a filter as a boolean expression over the key columns of a
+// set, which are never NULL there. It means exactly what Filter.Match does.
 // A condition on a dimension asks for the values that fulfil it, so that it is
 // evaluated once per value and not once per cell.
-func cellFilter(c *condition, k *cube, q *millrace.CellQuery) {
+func cellFilter(c *condition, k *cube, set millrace.DimensionSet, f *millrace.Filter) {
 	addCellFilter(c, func(field string, test func(text string)) {
 		key := ""
 		if d := slices.Index(k.schema.Dimensions, field); d >= 0 {
-			key = k.keyOf(q.Set, d)
+			key = k.keyOf(set, d)
 		}
 		if key == "" { // the set does not have it: it is empty in every cell
 			test("''")
@@ -25,7 +25,7 @@ func cellFilter(c *condition, k *cube, q *millrace.CellQuery) {
 		c.add("(" + key + " IN (SELECT code FROM " + k.values() + " WHERE ")
 		test("value")
 		c.add("))")
-	}, q.Where)
+	}, f)
 }
 
 var comparisons = map[millrace.FilterOp]string{

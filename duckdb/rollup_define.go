@@ -30,6 +30,14 @@ func (db *DB) DefineRollups(ctx context.Context, schemas []millrace.RollupSchema
 	}
 	defer db.forgetCubes()
 	return db.write(ctx, "define", func(w *writer) error {
+		for name, k := range cubes {
+			if slices.ContainsFunc(schemas, func(s millrace.RollupSchema) bool { return s.Name == name }) {
+				continue
+			}
+			if err := k.leave(w); err != nil {
+				return fmt.Errorf("rollup %s: %w", name, err)
+			}
+		}
 		for i := range schemas {
 			old := cubes[schemas[i].Name]
 			if old == nil {
@@ -49,8 +57,12 @@ func (db *DB) DefineRollups(ctx context.Context, schemas []millrace.RollupSchema
 // there was none, to a new one.
 func define(w *writer, old *cube, s *millrace.RollupSchema) error {
 	k := &cube{
-		schema: *s, states: s.States(), ids: map[string]int64{},
+		states: s.States(), ids: map[string]int64{},
 		columns: slices.Clone(old.columns), metrics: maps.Clone(old.metrics),
+	}
+	k.schema = rollupdef.Clone(s)
+	if err := k.complete(w, old); err != nil {
+		return err
 	}
 	if err := k.defineTables(w); err != nil {
 		return err
@@ -68,7 +80,7 @@ func define(w *writer, old *cube, s *millrace.RollupSchema) error {
 		return err
 	}
 	k.layout()
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(&k.schema)
 	if err != nil {
 		return err
 	}
@@ -80,6 +92,24 @@ func define(w *writer, old *cube, s *millrace.RollupSchema) error {
 	}
 	_, err = w.exec(k.view())
 	return err
+}
+
+// complete notes since when cells have what the definition asks for.
+func (k *cube) complete(w *writer, old *cube) error {
+	since, err := newcomers(w)
+	if err != nil {
+		return err
+	}
+	sealed, err := sealedUntil(w, k.schema.Name)
+	if err != nil {
+		return err
+	}
+	was := &old.schema
+	if was.Name == "" {
+		was = nil
+	}
+	rollupdef.Complete(&k.schema, was, since, sealed)
+	return nil
 }
 
 // Columns that every cell has. Cells are sorted by them, so that each has long

@@ -29,18 +29,28 @@ func (s *Store) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.Cell
 		return nil, err
 	}
 	groups := map[cellKey]*group{}
-	specs, want := r.schema.States(), setID(r.names(q.Set))
-	for key, c := range r.cells {
-		bucket := q.Granularity.Floor(key.bucket)
-		if key.set != want || bucket < q.From || bucket >= q.To || r.dropped(key.bucket, q.Granularity) {
-			continue
-		}
-		if !q.Where.Match(func(field string) string { return c.dims[field] }) {
-			continue
-		}
-		r.fold(groups, specs, c, &q, floor(bucket, q.Step, q.From))
+	specs := r.schema.States()
+	for _, p := range q.Pieces() {
+		r.eachCell(&p, func(bucket int64, _ cellKey, c *cell) {
+			if q.Where.Match(func(field string) string { return c.dims[field] }) {
+				r.fold(groups, specs, c, &q, q.StepStart(bucket))
+			}
+		})
 	}
 	return r.answer(groups, &q), ctx.Err()
+}
+
+// eachCell calls f for the minute cells below a part, with the start of the
+// part's bucket that each belongs to.
+func (r *rollup) eachCell(p *millrace.CellPart, f func(bucket int64, key cellKey, c *cell)) {
+	want := setID(r.names(p.Set))
+	for key, c := range r.cells {
+		bucket := p.Granularity.Floor(key.bucket)
+		in := slices.ContainsFunc(p.Spans, func(s millrace.Span) bool { return bucket >= s.From && bucket < s.To })
+		if in && key.set == want && !r.dropped(key.bucket, p.Granularity) {
+			f(bucket, key, c)
+		}
+	}
 }
 
 // dropped reports whether retention has dropped the cells of a granularity that

@@ -57,6 +57,12 @@ func (s *Store) DefineRollups(ctx context.Context, schemas []millrace.RollupSche
 			}
 		}
 	}
+	for name, r := range s.rollups {
+		if !slices.ContainsFunc(schemas, func(d millrace.RollupSchema) bool { return d.Name == name }) {
+			r.schema = rollupdef.Clone(&r.schema)
+			rollupdef.Leave(&r.schema)
+		}
+	}
 	for _, def := range schemas {
 		r := s.rollups[def.Name]
 		if r == nil {
@@ -66,6 +72,12 @@ func (s *Store) DefineRollups(ctx context.Context, schemas []millrace.RollupSche
 			}
 			s.rollups[def.Name] = r
 		}
+		old := &r.schema
+		if old.Name == "" {
+			old = nil
+		}
+		def = rollupdef.Clone(&def)
+		rollupdef.Complete(&def, old, s.newcomers(), r.sealedUntil())
 		r.schema = def
 		for _, m := range def.Metrics {
 			r.defs[m.Name] = rollupdef.Def{Func: m.Func, Scale: m.Scale}

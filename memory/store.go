@@ -31,7 +31,10 @@ type Store struct {
 
 	mu       sync.Mutex
 	events   []event
+	dropped  []millrace.Span // least and greatest times, in ns, of days of arrival that retention dropped
 	rollups  map[string]*rollup
+	// lastArrival is the latest of a rollup's events, Unix seconds.
+	lastArrival int64
 	sinks    map[millrace.Sink]*sinkState
 	ledger   map[account]millrace.LedgerEntry
 	gaps     []millrace.Gap
@@ -117,6 +120,7 @@ func (s *Store) WriteCells(ctx context.Context, cells []*millrace.CellBatch, c *
 		return err
 	}
 	arrived := c.LastArrival(cells)
+	s.lastArrival = max(s.lastArrival, arrived)
 	for _, b := range cells {
 		s.rollups[b.Rollup].add(b, arrived)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/formula"
+	"github.com/millrace/millrace/internal/rollupdef"
 )
 
 // Definition is one rollup as the configuration states it.
@@ -22,8 +24,9 @@ type Definition struct {
 	Granularities []string // of Sets; empty is 1m, 1h, 1d
 }
 
-// NamedMetric is a metric's name and its expression, for instance
-// "quantiles(rt)" or "sum(price, 2)".
+// NamedMetric is a metric's name and its expression: a call, for instance
+// "quantiles(rt)", "sum(price, 2)" or "count() where status >= 500", or
+// arithmetic over other metrics, "errors / pv".
 type NamedMetric struct {
 	Name, Expr string
 }
@@ -222,22 +225,31 @@ func (c *compiler) metrics() {
 		seen[d] = true
 	}
 	for _, nm := range c.def.Metrics {
-		m, err := parseMetric(nm.Name, nm.Expr)
-		switch {
-		case err != nil:
-			c.bad("metrics."+nm.Name, nm.Expr, err.Error())
-			continue
-		case !nameRE.MatchString(nm.Name) || seen[nm.Name] || reserved[nm.Name]:
+		if !nameRE.MatchString(nm.Name) || seen[nm.Name] || reserved[nm.Name] {
 			c.bad("metrics."+nm.Name, nm.Expr, "named with a-z, 0-9 and _, unlike any other metric or dimension")
 			continue
 		}
 		seen[nm.Name] = true
+		if !IsCall(nm.Expr) && formula.IsArithmetic(nm.Expr) {
+			c.out.Derived = append(c.out.Derived, millrace.Derived{Name: nm.Name, Expr: nm.Expr})
+			continue
+		}
+		m, err := ParseMetric(nm.Name, nm.Expr)
+		if err != nil {
+			c.bad("metrics."+nm.Name, nm.Expr, err.Error())
+			continue
+		}
 		c.out.Metrics = append(c.out.Metrics, m)
 		pow := 1.0
 		for range m.Scale {
 			pow *= 10
 		}
-		c.out.metrics = append(c.out.metrics, metric{fn: m.Func, field: m.Field, scale: pow})
+		c.out.metrics = append(c.out.metrics, metric{fn: m.Func, field: conditional(m.Field, m.Where), scale: pow})
+	}
+	for i, d := range c.out.Derived {
+		if err := rollupdef.CheckDerived(&c.out.RollupSchema, i); err != nil {
+			c.bad("metrics."+d.Name, d.Expr, err.Error())
+		}
 	}
 	for i, s := range slices.Backward(c.out.States()) {
 		c.out.metrics[s.Metric].state = i

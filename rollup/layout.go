@@ -52,7 +52,11 @@ func newLayout(r *Rollup) *layout {
 		m := &r.metrics[i]
 		switch m.fn {
 		case millrace.FuncCount, millrace.FuncRate:
-			l.states = append(l.states, place{millrace.StateSum, 0})
+			if m.field != "" { // on a condition
+				l.addSum(sumInput{field: m.field, count: true})
+			} else {
+				l.states = append(l.states, place{millrace.StateSum, 0})
+			}
 		case millrace.FuncSum:
 			l.addSum(sumInput{field: m.field, scale: m.scale})
 		case millrace.FuncAvg:

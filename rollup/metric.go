@@ -14,25 +14,38 @@ import (
 // its own. Any other quantile can still be asked for through the API.
 var DefaultQuantiles = []float64{0.5, 0.75, 0.9, 0.95, 0.99}
 
-var metricRE = regexp.MustCompile(`^\s*([a-z]+)\s*\(\s*([^(),\s]*)\s*((?:,[^(),]*)*)\)\s*$`)
+var metricRE = regexp.MustCompile(`(?s)^\s*([a-z]+)\s*\(\s*([^(),\s]*)\s*((?:,[^(),]*)*)\)\s*(?:where\s+(.*))?$`)
 
-// parseMetric parses FUNC(), FUNC(field), sum(field, digits), avg(field,
-// digits) and quantiles(field, q…).
-func parseMetric(name, expr string) (millrace.Metric, error) {
+// IsCall reports whether an expression is a call that events feed, such as
+// count() or sum(bytes), and not arithmetic over metrics.
+func IsCall(expr string) bool {
+	match := metricRE.FindStringSubmatch(expr)
+	return match != nil && (match[1] != string(millrace.FuncRate) || match[2] == "")
+}
+
+// ParseMetric parses FUNC(), FUNC(field), sum(field, digits), avg(field,
+// digits) and quantiles(field, q…), each with a condition: count() where status
+// >= 500.
+func ParseMetric(name, expr string) (millrace.Metric, error) {
 	m := millrace.Metric{Name: name}
 	match := metricRE.FindStringSubmatch(expr)
 	if match == nil {
-		return m, fmt.Errorf("a call such as count(), sum(bytes) or quantiles(rt)")
+		return m, fmt.Errorf("a call such as count(), sum(bytes) or quantiles(rt), perhaps with a condition: count() where status >= 500")
 	}
-	m.Func, m.Field = millrace.MetricFunc(match[1]), match[2]
+	m.Func, m.Field, m.Where = millrace.MetricFunc(match[1]), match[2], strings.TrimSpace(match[4])
 	var args []string
 	for a := range strings.SplitSeq(strings.TrimPrefix(match[3], ","), ",") {
 		if a = strings.TrimSpace(a); a != "" {
 			args = append(args, a)
 		}
 	}
-	err := parseArgs(&m, args)
-	return m, err
+	if err := parseArgs(&m, args); err != nil {
+		return m, err
+	}
+	if _, err := compileWhere(m.Where); err != nil {
+		return m, err
+	}
+	return m, nil
 }
 
 func parseArgs(m *millrace.Metric, args []string) error {

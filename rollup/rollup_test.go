@@ -405,7 +405,7 @@ func FuzzParseMetric(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		m, err := parseMetric("m", s)
+		m, err := ParseMetric("m", s)
 		if err != nil {
 			return
 		}

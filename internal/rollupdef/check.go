@@ -44,20 +44,15 @@ func CheckBatch(s *millrace.RollupSchema, b *millrace.CellBatch) error {
 	return nil
 }
 
-// CheckQuery reports ErrNotFound if the set is not kept at the granularity, and
-// ErrInvalid if the query asks for what the set does not have.
+// CheckQuery reports ErrNotFound if a set is not kept at the granularity it is
+// read at, and ErrInvalid if the query asks for what a set does not have.
 func CheckQuery(s *millrace.RollupSchema, q *millrace.CellQuery) error {
-	set, ok := FindSet(s, q.Set)
-	if !ok || !slices.Contains(set.Granularities, q.Granularity) {
-		return millrace.Errorf(millrace.ErrNotFound,
-			"rollup %s has no such set of dimensions at granularity %s", s.Name, q.Granularity)
-	}
 	if q.Step < 0 {
 		return invalid(s, "step %d: must not be negative", q.Step)
 	}
-	for _, d := range q.By {
-		if !slices.Contains(q.Set.Dims, d) {
-			return invalid(s, "by: dimension %d is not in set [%s]", d, s.SetName(set))
+	for i, r := range q.Steps {
+		if r.Width < 0 || i > 0 && r.From <= q.Steps[i-1].From {
+			return invalid(s, "steps: run %d must begin after the one before and not be negative", i)
 		}
 	}
 	for _, i := range q.States {
@@ -65,9 +60,47 @@ func CheckQuery(s *millrace.RollupSchema, q *millrace.CellQuery) error {
 			return invalid(s, "there is no state %d", i)
 		}
 	}
+	if err := CheckParts(s, q.Pieces()); err != nil {
+		return err
+	}
+	for _, p := range q.Pieces() {
+		if err := checkFields(s, q, p.Set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckParts reports ErrNotFound if a set is not kept at the granularity it is
+// to be read at, and ErrInvalid if a part has no spans in ascending order.
+func CheckParts(s *millrace.RollupSchema, parts []millrace.CellPart) error {
+	for _, p := range parts {
+		set, ok := FindSet(s, p.Set)
+		if !ok || !slices.Contains(set.Granularities, p.Granularity) {
+			return millrace.Errorf(millrace.ErrNotFound,
+				"rollup %s has no such set of dimensions at granularity %s", s.Name, p.Granularity)
+		}
+		for i, sp := range p.Spans {
+			if i > 0 && sp.From < p.Spans[i-1].To {
+				return invalid(s, "spans of a part must ascend")
+			}
+		}
+		if len(p.Spans) == 0 {
+			return invalid(s, "a part has no spans")
+		}
+	}
+	return nil
+}
+
+func checkFields(s *millrace.RollupSchema, q *millrace.CellQuery, set millrace.DimensionSet) error {
+	for _, d := range q.By {
+		if !slices.Contains(set.Dims, d) {
+			return invalid(s, "by: dimension %d is not in set [%s]", d, s.SetName(set))
+		}
+	}
 	fields := map[string]bool{}
 	q.Where.Fields(fields)
-	for _, d := range q.Set.Dims {
+	for _, d := range set.Dims {
 		delete(fields, s.Dimensions[d])
 	}
 	for f := range fields {

@@ -87,6 +87,17 @@ func Check(s *millrace.RollupSchema) error {
 	if err := checkStates(s); err != nil {
 		return err
 	}
+	for i, d := range s.Derived {
+		if err := checkName("metric", d.Name); err != nil {
+			return err
+		}
+		if err := claim("metric", d.Name); err != nil {
+			return err
+		}
+		if err := CheckDerived(s, i); err != nil {
+			return invalid(s, "metric %s: %q must be %v", d.Name, d.Expr, err)
+		}
+	}
 	return checkSets(s)
 }
 
