@@ -194,9 +194,7 @@ func (t *table) deriveRows(w *worker, from *table, src *source, a, b int) {
 	}
 	w.eachRun(t.len(), func(row, x, y int) {
 		for i := range t.hists {
-			for _, r := range w.order[x:y] {
-				t.hists[i].Merge(row, &from.hists[i], int(r))
-			}
+			t.hists[i].MergeRows(row, &from.hists[i], w.order[x:y])
 		}
 		for i := range t.hlls {
 			t.hlls[i].MergeRows(row, &from.hlls[i], w.order[x:y])

@@ -58,6 +58,7 @@ func (p *periods) merge(to, from *cube, g millrace.Granularity) {
 	}
 	p.e.workers.each(len(from.fed), false, func(w *worker, i int) {
 		node := from.fed[i]
+		from.tables[node].settle()
 		src := from.tables[node].source(from)
 		src.ids = ids
 		to.tables[node].derive(w, from.tables[node], &src, from.dicts)

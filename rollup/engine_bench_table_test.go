@@ -22,10 +22,7 @@ func TestEngineBench(t *testing.T) {
 	if os.Getenv("MILLRACE_BENCH") == "" {
 		t.Skip("takes minutes; MILLRACE_BENCH=1 runs it")
 	}
-	events := 20_000_000
-	if n, err := strconv.Atoi(os.Getenv("MILLRACE_BENCH_EVENTS")); err == nil && n > 0 {
-		events = n
-	}
+	events := benchEvents(20_000_000)
 	fmt.Printf("\n%s\n\n", bench.Machine(time.Now(), "MILLRACE_BENCH=1 go test -run TestEngineBench ./rollup"))
 	b := engineBench{t: t, events: events}
 	b.head()
@@ -35,6 +32,14 @@ func TestEngineBench(t *testing.T) {
 	b.cells()
 	b.drains()
 	b.previous()
+}
+
+// benchEvents returns how many events MILLRACE_BENCH_EVENTS asks for, or n.
+func benchEvents(n int) int {
+	if asked, err := strconv.Atoi(os.Getenv("MILLRACE_BENCH_EVENTS")); err == nil && asked > 0 {
+		return asked
+	}
+	return n
 }
 
 type engineBench struct {
@@ -145,10 +150,11 @@ func BenchmarkFoldEventsPrevious(b *testing.B) {
 	benchmarkLoads(b, func(b *testing.B, l load) outcome { return foldEventsLoad(b, newPreviousRun(b, l)) })
 }
 
-// benchmarkLoads runs 4M events, and 10 s of event time between drains.
+// benchmarkLoads runs 4M events or what MILLRACE_BENCH_EVENTS says, and 10 s of
+// event time between drains.
 func benchmarkLoads(b *testing.B, f func(*testing.B, load) outcome) {
 	for _, sketches := range []bool{false, true} {
-		l := load{sketches: sketches, events: 4_000_000}
+		l := load{sketches: sketches, events: benchEvents(4_000_000)}
 		b.Run(l.what(), func(b *testing.B) {
 			var o outcome
 			for b.Loop() {

@@ -79,7 +79,12 @@ func (p *columnPair) mergeRows(r *rand.Rand, row int, o *columnPair, n int) {
 	for _, from := range rows {
 		p.hll[row].Merge(&o.hll[from])
 		p.hist[row].Merge(&o.hist[from])
-		p.hists.Merge(row, &o.hists, int(from))
+		if p == o {
+			p.hists.Merge(row, &o.hists, int(from))
+		}
+	}
+	if p != o {
+		p.hists.MergeRows(row, &o.hists, rows)
 	}
 	p.hlls.MergeRows(row, &o.hlls, rows)
 }

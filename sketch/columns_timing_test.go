@@ -87,6 +87,7 @@ func TestColumnsInSteadyStateAllocateNothing(t *testing.T) {
 		}
 		hlls.Settle()
 		for row := range 7 {
+			merged.MergeRows(row, &hists, order[row*rows/7:(row+1)*rows/7])
 			union.MergeRows(row, &hlls, order[row*rows/7:(row+1)*rows/7])
 			union.MergeRows(row, &hlls, order[:1])
 		}
@@ -234,6 +235,11 @@ func BenchmarkDerive(b *testing.B) {
 					}
 				}
 			}
+			f("hist=rows", func(row, _ int) {
+				if row < size[1] {
+					sums.MergeRows(row, &hists, groups[row])
+				}
+			})
 			f("hll=rows", func(row, _ int) {
 				if row < size[1] {
 					unions.MergeRows(row, &hlls, groups[row])

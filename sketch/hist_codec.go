@@ -47,15 +47,29 @@ func (h *Hist) appendDense(dst []byte) []byte {
 	}
 	w, base, buf := int(h.width), int(h.base), h.buf
 	mask, lanes := uint64(math.MaxUint64)>>(64-8*w), 8/w
-	laneBits := bits.Len(uint(w)) + 2 // 8*w is a power of two
+	laneBits := (bits.Len(uint(w)) + 2) & 63 // 8*w is a power of two
+	out, pos := dst[:cap(dst)], len(dst)
 	for ; len(buf) >= 8; buf, base = buf[8:], base+lanes {
 		v := binary.LittleEndian.Uint64(buf)
 		for at := nonZero(v, w); at != 0; at &= at - 1 {
 			lane := bits.TrailingZeros64(at) >> laneBits
-			dst = appendCell(dst, base+lane-prev-1, v>>(lane<<laneBits)&mask)
+			count := v >> ((lane << laneBits) & 63) & mask
+			gap := base + lane - prev - 1
 			prev = base + lane
+			// As appendCell, with nothing but a position to keep.
+			more := uint64(gap-1)>>63 ^ 1
+			token := (count-1)<<1 | more
+			if token >= 0x80 || gap > 0x80 || pos+2 > len(out) {
+				dst = appendCell(out[:pos], gap, count)
+				out, pos = dst[:cap(dst)], len(dst)
+				continue
+			}
+			out[pos] = uint8(token)
+			out[pos+1] = uint8(gap - 1)
+			pos += 1 + int(more)
 		}
 	}
+	dst = out[:pos]
 	for ; len(buf) > 0; buf, base = buf[w:], base+1 {
 		if count := counter(buf, 0, w); count != 0 {
 			dst = appendCell(dst, base-prev-1, count)

@@ -123,12 +123,15 @@ func (c *Hists) MergeEncoded(row int, b []byte) error {
 	return nil
 }
 
-// log returns the log of a row of that kind, two bytes a value.
-func (c *Hists) log(r *histRow) []byte {
+// log returns the log of a row of that kind.
+func (c *Hists) log(r *histRow) []Bucket { return c.room(r)[:r.n] }
+
+// room returns the memory of the log of a row.
+func (c *Hists) room(r *histRow) []Bucket {
 	if r.class == 0 {
-		return r.x[:2*r.n]
+		return bucketsOf(r.x[:])
 	}
-	return c.mem.at(r.offset(), int(r.class)-1)[:2*r.n]
+	return bucketsOf(c.mem.at(r.offset(), int(r.class)-1))
 }
 
 func (r *histRow) offset() uint32 { return binary.LittleEndian.Uint32(r.x[:]) }
@@ -178,7 +181,7 @@ func (c *Hists) settled(row int) Hist {
 	r := &c.rows[row]
 	h := c.hist(row)
 	if r.kind == kindLog {
-		var scratch [2 * maxLog]byte
+		var scratch [maxLog]Bucket
 		n := copy(scratch[:], c.log(r))
 		c.dropLog(r)
 		h.addLog(scratch[:n])

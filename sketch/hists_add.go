@@ -157,33 +157,3 @@ func (c *Hists) addWeighted(row int, buckets []Bucket, weights []int64) {
 		}
 	}
 }
-
-// Merge adds all of a row of from, which may be c itself, to a row.
-func (c *Hists) Merge(row int, from *Hists, fromRow int) {
-	src := &from.rows[fromRow]
-	if src.kind == kindLog {
-		var scratch [maxLog]Bucket
-		c.AddRun(row, unlog(scratch[:], from.log(src)), nil)
-		return
-	}
-	o, dst := from.hist(fromRow), &c.rows[row]
-	if c == from && row == fromRow {
-		o.block = block{buf: append([]byte(nil), o.buf...)}
-	}
-	if dst.kind != kindLog {
-		h := c.hist(row)
-		h.Merge(&o)
-		c.put(row, &h)
-		return
-	}
-	var scratch [maxLog]Bucket
-	log := unlog(scratch[:], c.log(dst))
-	c.dropLog(dst)
-	h := Hist{block: block{in: &c.mem}, zeros: o.zeros, base: o.base, width: o.width}
-	h.block = h.take(len(o.buf))
-	copy(h.buf, o.buf)
-	c.put(row, &h)
-	if len(log) > 0 {
-		c.AddRun(row, log, nil)
-	}
-}

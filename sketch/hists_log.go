@@ -3,27 +3,25 @@ package sketch
 import (
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 )
 
-// unlog reads a log into dst, which is long enough.
-func unlog(dst []Bucket, log []byte) []Bucket {
-	dst = dst[:len(log)/2]
-	for i := range dst {
-		dst[i] = Bucket(binary.LittleEndian.Uint16(log[2*i:]))
+// bucketsOf returns the buckets in a buffer. As those of words, they are numbers
+// of the machine that nobody else sees.
+func bucketsOf(buf []byte) []Bucket {
+	if len(buf) == 0 {
+		return nil
 	}
-	return dst
+	return unsafe.Slice((*Bucket)(unsafe.Pointer(unsafe.SliceData(buf))), len(buf)/2)
 }
 
 // logRun appends buckets to the log of a row, or returns false, with nothing
 // done, if it is time for counters.
 func (c *Hists) logRun(r *histRow, buckets []Bucket) bool {
-	need := 2 * (int(r.n) + len(buckets))
-	log := r.x[:]
-	if r.class > 0 {
-		log = c.mem.at(r.offset(), int(r.class)-1)
-	}
+	need := int(r.n) + len(buckets)
+	log := c.room(r)
 	if need > len(log) {
-		if need > 2*maxLog {
+		if need > maxLog {
 			return false
 		}
 		if log = c.growLog(r, buckets, need); log == nil {
@@ -32,7 +30,7 @@ func (c *Hists) logRun(r *histRow, buckets []Bucket) bool {
 	}
 	pos := int(r.n)
 	for _, b := range buckets {
-		binary.LittleEndian.PutUint16(log[2*pos:], uint16(b))
+		log[pos] = b
 		// What is no bucket is overwritten by the next.
 		pos += int((uint(b) - numBuckets) >> (bits.UintSize - 1))
 	}
@@ -40,11 +38,11 @@ func (c *Hists) logRun(r *histRow, buckets []Bucket) bool {
 	return true
 }
 
-// growLog moves a log to a block of at least need bytes, which it returns, or
+// growLog moves a log to a block for at least need values, which it returns, or
 // returns nil if counters of its values and buckets take no more.
-func (c *Hists) growLog(r *histRow, buckets []Bucket, need int) []byte {
+func (c *Hists) growLog(r *histRow, buckets []Bucket, need int) []Bucket {
 	size := minBlock
-	for size < need {
+	for size < 2*need {
 		size *= 2
 	}
 	old := c.log(r)
@@ -54,7 +52,8 @@ func (c *Hists) growLog(r *histRow, buckets []Bucket, need int) []byte {
 			return nil
 		}
 	}
-	off, log := c.mem.alloc(size)
+	off, buf := c.mem.alloc(size)
+	log := bucketsOf(buf)
 	copy(log, old)
 	if r.class > 0 {
 		c.mem.release(r.offset(), int(r.class)-1)
@@ -80,9 +79,9 @@ func spanOf(buckets []Bucket) span {
 }
 
 // widen adds the values of a log to s and reports whether there are any.
-func widen(s span, log []byte) (lo, hi int, ok bool) {
-	for ; len(log) > 0; log = log[2:] {
-		if b := Bucket(binary.LittleEndian.Uint16(log)); b != zeroBucket {
+func widen(s span, log []Bucket) (lo, hi int, ok bool) {
+	for _, b := range log {
+		if b != zeroBucket {
 			s = span{min(s.lo, b), max(s.hi, b)}
 		}
 	}
@@ -93,12 +92,12 @@ func widen(s span, log []byte) (lo, hi int, ok bool) {
 // counters or, if these would take too much memory, sorted entries.
 func (c *Hists) leaveLog(row int, buckets []Bucket) {
 	r := &c.rows[row]
-	var scratch [2 * maxLog]byte
+	var scratch [maxLog]Bucket
 	log := scratch[:copy(scratch[:], c.log(r))]
 	c.dropLog(r)
 	h := Hist{block: block{in: &c.mem}}
 	lo, hi, ok := widen(spanOf(buckets), log)
-	if lo, hi = padded(lo, hi); ok && hi-lo+1 <= maxRange(len(log)/2+len(buckets)) {
+	if lo, hi = padded(lo, hi); ok && hi-lo+1 <= maxRange(len(log)+len(buckets)) {
 		h.makeDense(lo, hi, 1)
 	}
 	h.addLog(log)
@@ -110,73 +109,73 @@ func (c *Hists) leaveLog(row int, buckets []Bucket) {
 func maxRange(n int) int { return max(512, 8*min(n, numBuckets)) }
 
 // addLog adds the values of a log to h.
-func (h *Hist) addLog(log []byte) {
-	for ; len(log) > 0; log = log[2:] {
-		h.AddBucket(Bucket(binary.LittleEndian.Uint16(log)), 1)
+func (h *Hist) addLog(log []Bucket) {
+	for _, b := range log {
+		h.AddBucket(b, 1)
 	}
 }
 
-// appendLog appends the encoding of the values of a log. It sorts a few of
-// them by insertion; for more it marks the buckets in use, whose ranks are
-// then sums of bits, and counts by rank.
-func appendLog(dst, log []byte) []byte {
-	if len(log) > 2*24 {
+// fewValues are sorted by insertion to be encoded.
+const fewValues = 6
+
+// appendLog appends the encoding of the values of a log.
+func appendLog(dst []byte, log []Bucket) []byte {
+	if len(log) > fewValues {
 		return appendRanked(dst, log)
 	}
-	var sorted [24]Bucket
-	n := 0
-	for ; len(log) > 0; log = log[2:] {
-		b := Bucket(binary.LittleEndian.Uint16(log))
-		i := n
-		for ; i > 0 && sorted[i-1] > b; i-- {
+	var sorted [fewValues]Bucket
+	distinct := 0
+	for n, b := range log {
+		i, repeated := n, 0
+		for ; i > 0 && sorted[i-1] >= b; i-- {
+			if sorted[i-1] == b {
+				repeated = 1
+			}
 			sorted[i] = sorted[i-1]
 		}
 		sorted[i] = b
-		n++
+		distinct += 1 - repeated
 	}
-	distinct := 0
-	for i, b := range sorted[:n] {
-		if i == 0 || b != sorted[i-1] {
-			distinct++
+	dst = append(dst, histV1, uint8(distinct))
+	prev, count := -1, uint64(0)
+	for i, b := range sorted[:len(log)] {
+		count++
+		if i+1 == len(log) || sorted[i+1] != b {
+			dst = appendCell(dst, int(b)-prev-1, count)
+			prev, count = int(b), 0
 		}
-	}
-	dst = binary.AppendUvarint(append(dst, histV1), uint64(distinct))
-	prev := -1
-	for i := 0; i < n; {
-		b, from := sorted[i], i
-		for i < n && sorted[i] == b {
-			i++
-		}
-		dst = appendCell(dst, int(b)-prev-1, uint64(i-from))
-		prev = int(b)
 	}
 	return dst
 }
 
 const markWords = (numBuckets + 63) / 64
 
-func appendRanked(dst, log []byte) []byte {
+// appendRanked encodes a log without sorting it: it marks the buckets in use,
+// whose ranks are then sums of bits, and counts by rank.
+func appendRanked(dst []byte, log []Bucket) []byte {
+	lo, hi := log[0], log[0]
+	for _, b := range log {
+		lo, hi = min(lo, b), max(hi, b)
+	}
 	var marks [markWords]uint64
-	for rest := log; len(rest) > 0; rest = rest[2:] {
-		b := binary.LittleEndian.Uint16(rest)
+	for _, b := range log {
 		marks[b>>6] |= 1 << (b & 63)
 	}
 	var below [markWords]uint8 // a log has at most maxLog buckets
 	distinct := 0
-	for i, m := range marks {
+	for i := lo >> 6; i <= hi>>6; i++ {
 		below[i] = uint8(distinct)
-		distinct += bits.OnesCount64(m)
+		distinct += bits.OnesCount64(marks[i])
 	}
 	var counts [maxLog]uint8
-	for rest := log; len(rest) > 0; rest = rest[2:] {
-		b := binary.LittleEndian.Uint16(rest)
+	for _, b := range log {
 		counts[int(below[b>>6])+bits.OnesCount64(marks[b>>6]&(1<<(b&63)-1))]++
 	}
 	dst = binary.AppendUvarint(append(dst, histV1), uint64(distinct))
 	prev, rank := -1, 0
-	for i, m := range marks {
-		for ; m != 0; m &= m - 1 {
-			b := i<<6 + bits.TrailingZeros64(m)
+	for i := lo >> 6; i <= hi>>6; i++ {
+		for m := marks[i]; m != 0; m &= m - 1 {
+			b := int(i)<<6 + bits.TrailingZeros64(m)
 			dst = appendCell(dst, b-prev-1, uint64(counts[rank]))
 			prev = b
 			rank++
