@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -23,12 +24,18 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) (bool, error) {
 		return false, err
 	}
 	kept := s.events[:0]
+	gone := millrace.Span{From: math.MaxInt64, To: math.MinInt64}
 	for _, e := range s.events {
 		arrived := millrace.Day.Floor(e.Arrived.Unix())
 		end := time.Unix(arrived+int64(millrace.Day), 0)
 		if end.Add(s.Retention.Events).After(now) {
 			kept = append(kept, e)
+		} else {
+			gone.From, gone.To = min(gone.From, e.time), max(gone.To, e.time)
 		}
+	}
+	if gone.From <= gone.To {
+		s.dropped = append(s.dropped, gone)
 	}
 	clear(s.events[len(kept):])
 	s.events = kept

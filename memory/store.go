@@ -29,16 +29,16 @@ var DefaultRetention = Retention{
 type Store struct {
 	Retention Retention // set before the first call
 
-	mu       sync.Mutex
-	events   []event
-	dropped  []millrace.Span // least and greatest times, in ns, of days of arrival that retention dropped
-	rollups  map[string]*rollup
+	mu      sync.Mutex
+	events  []event
+	dropped []millrace.Span // least and greatest times, in ns, of days of arrival that retention dropped
+	rollups map[string]*rollup
 	// lastArrival is the latest of a rollup's events, Unix seconds.
 	lastArrival int64
-	sinks    map[millrace.Sink]*sinkState
-	ledger   map[account]millrace.LedgerEntry
-	gaps     []millrace.Gap
-	setAside []millrace.SetAside
+	sinks       map[millrace.Sink]*sinkState
+	ledger      map[account]millrace.LedgerEntry
+	gaps        []millrace.Gap
+	setAside    []millrace.SetAside
 }
 
 var _ millrace.Store = (*Store)(nil)

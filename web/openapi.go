@@ -54,6 +54,10 @@ var account = object(map[string]any{
 	"reasons": arrayOf(object(map[string]any{"outcome": textual, "reason": textual, "events": integer, "weight": integer, "example": textual})),
 })
 
+var backfillState = object(map[string]any{
+	"rollup": textual, "rows": integer, "total": integer, "cells": integer, "from": maybeTime, "to": maybeTime, "done": boolean, "error": textual,
+})
+
 var operations = []operation{
 	{
 		path: "/ingest", method: "post", summary: "Send lines or NDJSON; gzip, zstd or identity. 200 means that what was accepted is on disk.",
@@ -85,6 +89,17 @@ var operations = []operation{
 			param{"limit", "1 to 100000"},
 		),
 		answer: object(map[string]any{"complete_until": maybeTime, "source": textual, "columns": arrayOf(textual), "rows": arrayOf(arrayOf(anyValue))}),
+	},
+	{
+		path: "/api/v1/rollups/{name}/backfill", method: "post", summary: "Fold a range of raw rows into a rollup again, for what joined its definition later.",
+		params: []param{{"from", "RFC 3339 or relative; default the first raw row"}, {"to", "default from when on the rollup is complete"}},
+		answer: backfillState,
+	},
+	{
+		path: "/api/v1/rollups/{name}/backfill", method: "get", summary: "How far the newest backfill of a rollup is.", answer: backfillState,
+	},
+	{
+		path: "/api/v1/rollups/{name}/backfill", method: "delete", summary: "End a backfill; what it has done stays.", answer: backfillState,
 	},
 	{
 		path: "/api/v1/logs", method: "get", summary: "Raw rows, newest first.",

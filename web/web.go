@@ -28,6 +28,9 @@ type Deps struct {
 	Keys   http.Handler
 	// Metrics is what /metrics shows; nil leaves the path out.
 	Metrics prometheus.Gatherer
+	// Backfills is what /api/v1/rollups/{name}/backfill starts; nil where this
+	// process does not fold.
+	Backfills Backfills
 	// Ready says why the process cannot serve yet, nil if it can.
 	Ready   func(context.Context) error
 	Version string
@@ -90,6 +93,7 @@ func (s *Server) table() []route {
 	rs := []route{
 		{"/api/v1/rollups", "GET", millrace.ScopeRead, api(s.listRollups)},
 		{"/api/v1/rollups/{name}", "GET", millrace.ScopeRead, api(s.rollup)},
+		{"/api/v1/rollups/{name}/backfill", "GET,POST,DELETE", millrace.ScopeAdmin, api(s.backfill)},
 		{"/api/v1/logs", "GET", millrace.ScopeRead, api(s.logs)},
 		{"/api/v1/logs/histogram", "GET", millrace.ScopeRead, api(s.histogram)},
 		{"/api/v1/logs/tail", "GET", millrace.ScopeRead, http.HandlerFunc(s.tail)},

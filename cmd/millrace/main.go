@@ -64,16 +64,17 @@ type Main struct {
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server: ingest, queue, pipeline, store, pages and API."`
-	Import  importCmd  `cmd:"" help:"Import log files; resumable."`
-	Demo    demoCmd    `cmd:"" help:"Feed a running server a live, generated stream of logs."`
-	SQL     sqlCmd     `cmd:"" name:"sql" help:"Run read-only SQL."`
-	Rollup  rollupCmd  `cmd:"" help:"Query a rollup."`
-	Search  searchCmd  `cmd:"" help:"Search raw logs."`
-	Ledger  ledgerCmd  `cmd:"" help:"Show what became of every event."`
-	Keys    keysCmd    `cmd:"" help:"Create, list and revoke keys."`
-	Config  configCmd  `cmd:"" help:"Check a configuration, or print the reference."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the server: ingest, queue, pipeline, store, pages and API."`
+	Import   importCmd   `cmd:"" help:"Import log files; resumable."`
+	Demo     demoCmd     `cmd:"" help:"Feed a running server a live, generated stream of logs."`
+	SQL      sqlCmd      `cmd:"" name:"sql" help:"Run read-only SQL."`
+	Rollup   rollupCmd   `cmd:"" help:"Query a rollup."`
+	Search   searchCmd   `cmd:"" help:"Search raw logs."`
+	Ledger   ledgerCmd   `cmd:"" help:"Show what became of every event."`
+	Backfill backfillCmd `cmd:"" help:"Make a rollup complete for the past, from the raw rows."`
+	Keys     keysCmd     `cmd:"" help:"Create, list and revoke keys."`
+	Config   configCmd   `cmd:"" help:"Check a configuration, or print the reference."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // env is what a command works with.

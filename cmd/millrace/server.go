@@ -22,6 +22,7 @@ import (
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/queue"
+	"github.com/millrace/millrace/rollup"
 	"github.com/millrace/millrace/web"
 )
 
@@ -36,6 +37,7 @@ type server struct {
 	meta     millrace.Meta
 	pipeline *pipeline.Pipeline
 	ingest   *ingest.Handler
+	backfill *pipeline.Backfills
 	disk     *diskGuard
 	status   *statusReporter
 	tally    *time.Ticker
@@ -108,6 +110,7 @@ func (s *server) startPipeline(ctx context.Context) error {
 		return err
 	}
 	s.status = newStatusReporter(s, schemas)
+	s.backfill = pipeline.NewBackfills(s.store, func() (pipeline.Options, []*rollup.Rollup) { return s.cfg.Pipeline, s.cfg.Compile() })
 	return nil
 }
 
@@ -170,7 +173,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}, s.cfg.Query)
 	return web.New(web.Deps{
 		Query: q, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
-		Metrics: s.status.registry, Ready: s.ready, Version: version(), Log: s.log,
+		Metrics: s.status.registry, Backfills: s.backfill, Ready: s.ready, Version: version(), Log: s.log,
 	})
 }
 
@@ -235,6 +238,9 @@ func (s *server) close() error {
 	if s.ingest != nil {
 		s.tally.Stop()
 		errs = append(errs, s.ingest.Close(context.Background()))
+	}
+	if s.backfill != nil {
+		s.backfill.Close()
 	}
 	if s.pipeline != nil {
 		s.pipeline.Stop()

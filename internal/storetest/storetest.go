@@ -59,6 +59,11 @@ func Run(t *testing.T, h Harness) {
 	f("cells/thousands of days", testManyDays)
 	f("cells/retention", testCellRetention)
 	f("cells/old times are not dropped at once", testOldTimes)
+	f("refold/sets that joined later", testRefold)
+	f("refold/rows not yet counted", testRefoldBetween)
+	f("refold/hours without minutes", testRefoldSealed)
+	f("refold/refused", testRefoldRefused)
+	f("refold/rows dropped", testRefoldDropped)
 	t.Run("reopen", func(t *testing.T) { testReopen(t, h) })
 }
 

@@ -1,0 +1,93 @@
+package duckdb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/millrace/millrace"
+)
+
+// mark is a place in the queue, per partition: what of it a Refold has.
+type mark map[int32]markAt
+
+// markAt is a position, and when the partition's generation began.
+type markAt struct {
+	millrace.Position
+	began int64 // ns; offsets of rows that arrived before are of an older log
+}
+
+// loadMark returns up to where both sinks have committed, and whether that is
+// all that the rollup sink has.
+func loadMark(ctx context.Context, c *conn) (m mark, ready bool, err error) {
+	all, err := loadPositions(ctx, c)
+	if err != nil {
+		return nil, false, err
+	}
+	began, err := loadBegan(ctx, c)
+	if err != nil {
+		return nil, false, err
+	}
+	events := map[int32]millrace.Position{}
+	for _, p := range all[millrace.SinkEvents] {
+		events[p.Partition] = p
+	}
+	m, ready = mark{}, true
+	for _, p := range all[millrace.SinkRollup] {
+		e, known := events[p.Partition]
+		if !known || e.Generation != p.Generation { // they agree soon after a start
+			ready = false
+			continue
+		}
+		if before(e, p) {
+			p, ready = e, false
+		}
+		m[p.Partition] = markAt{p, began[generation{p.Partition, p.Generation}]}
+	}
+	return m, ready, nil
+}
+
+func before(a, b millrace.Position) bool {
+	return a.Offset < b.Offset || a.Offset == b.Offset && a.Ordinal < b.Ordinal
+}
+
+type generation struct {
+	partition int32
+	number    int64
+}
+
+// loadBegan returns when generations began: when the gap that ended the one
+// before was found, which is before anything is appended to the new one.
+func loadBegan(ctx context.Context, c *conn) (map[generation]int64, error) {
+	out := map[generation]int64{}
+	err := each(ctx, c, `SELECT "partition", generation, max(epoch_ns(found)) FROM gaps GROUP BY ALL`, func(r *rows) error {
+		out[generation{int32(r.int64(0)), r.int64(1) + 1}] = r.int64(2)
+		return nil
+	})
+	return out, err
+}
+
+// continues reports whether m can go on from where old is: a partition's log was
+// not replaced in between.
+func (m mark) continues(old mark) bool {
+	for p, at := range old {
+		if now, known := m[p]; known && now.Generation != at.Generation {
+			return false
+		}
+	}
+	return true
+}
+
+// below returns the condition that a row lies below the mark. Rows of older
+// generations do, whatever their offsets.
+func (m mark) below() string {
+	if len(m) == 0 {
+		return "false"
+	}
+	var parts []string
+	for p, at := range m {
+		parts = append(parts, fmt.Sprintf(`("partition" = %d AND (arrived < make_timestamp_ns(%d) OR "offset" < %d OR "offset" = %d AND ordinal < %d))`,
+			p, at.began, at.Offset, at.Offset, at.Ordinal))
+	}
+	return "(" + strings.Join(parts, " OR ") + ")"
+}
