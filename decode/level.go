@@ -37,12 +37,10 @@ func finishLevel(e *millrace.Event) {
 	e.Level = name
 }
 
-// Level returns the standard name of a level and whether the name given is
-// known. Case does not matter.
-func Level(name string) (standard string, known bool) {
-	standard, _, known = normalLevel(name)
-	return standard, known
-}
+// Level returns the standard name of a level as events have it, whether it says
+// less than the name given, and whether the name is known. Case does not matter.
+// It does not allocate.
+func Level(name string) (standard string, lossy, known bool) { return normalLevel(name) }
 
 // normalLevel returns the standard name of a level, whether it says less than
 // the name given, and whether the name is known. Case does not matter. It does

@@ -12,7 +12,7 @@ const arrived = 1772712000e9
 
 // testOptions are those of the server.
 func testOptions() Options {
-	return Options{ParseTime: decode.ParseTime, HashKey: []byte("0123456789abcdef")}
+	return Options{ParseTime: decode.ParseTime, Level: decode.Level, HashKey: []byte("0123456789abcdef")}
 }
 
 func mustCompile(t testing.TB, text string) *Program {

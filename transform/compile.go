@@ -286,8 +286,10 @@ func (c *compiler) pattern(path string, p *Pattern) textReader {
 		return c.json(path, p.JSON)
 	case "kv":
 		return c.kv(path, p.KV)
+	case "csv":
+		return c.csv(path, p.CSV)
 	}
-	c.bad(path, nil, "must have one of regexp, grok, json, kv")
+	c.bad(path, nil, "must have one of regexp, grok, json, kv, csv")
 	return nil
 }
 

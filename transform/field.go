@@ -40,7 +40,25 @@ type field struct {
 	col  column
 }
 
-func fieldOf(name string) field { return field{name, columns[name]} }
+// fieldOf returns the field that rules mean by a name. attrs.NAME is the
+// attribute where a column has the same name.
+func fieldOf(name string) field {
+	if attr, ok := strings.CutPrefix(name, "attrs."); ok && attr != "" {
+		return field{name: attr}
+	}
+	return field{name, columns[name]}
+}
+
+// dynamicField returns the field for a name that a line states. Such names reach
+// the columns that describe where a line comes from, but not those on which the
+// event's place and count depend.
+func dynamicField(name string) field {
+	switch col := columns[name]; col {
+	case colService, colHost, colEnv, colRelease, colLevel, colTraceID:
+		return field{name, col}
+	}
+	return field{name: name}
+}
 
 // settable says why no rule may set the field, "" if one may.
 func (f field) settable() string {
@@ -195,19 +213,29 @@ const maxWeight = 1 << 53
 // whole anyway.
 func (s *Scratch) borrowed(t string) bool { return len(t) <= len(s.e.Message) }
 
-// level returns the name that levels of decoders have as well.
+// level returns the name that levels of decoders have as well; one that says
+// more than the standard name is staged as level_original, as decoders keep it.
 func (s *Scratch) level(name string) (string, bool) {
 	if len(name) > 64 {
 		return "", false
 	}
+	low := s.lower(name)
+	if low.k != text {
+		return "", false
+	}
 	if f := s.p.opts.Level; f != nil {
-		if std, ok := f(name); ok {
+		if std, lossy, ok := f(name); ok {
+			if lossy {
+				s.pending = append(s.pending, assignment{field{name: attrLevelOriginal}, low})
+			}
 			return std, true
 		}
 	}
-	low := s.lower(name)
-	return low.s, low.k == text
+	return low.s, true
 }
+
+// attrLevelOriginal is where decoders keep a level's name as well.
+const attrLevelOriginal = "level_original"
 
 // commit sets what was staged and reports whether that fits the event.
 func (s *Scratch) commit() string {
@@ -227,7 +255,11 @@ func (s *Scratch) commit() string {
 		s.b.Grow(e, len(s.pending))
 	}
 	for i := range s.pending {
-		s.pending[i].set(e)
+		if a := &s.pending[i]; a.field.col == colTime {
+			s.setTime(int64(a.v.n))
+		} else {
+			a.set(e)
+		}
 	}
 	s.pending = s.pending[:0]
 	return ""
@@ -237,8 +269,6 @@ func (a *assignment) set(e *millrace.Event) {
 	switch a.field.col {
 	case colAttr:
 		e.Set(a.field.name, a.v.out())
-	case colTime:
-		e.Time, e.HasTime = int64(a.v.n), true
 	case colKind:
 		e.Kind = millrace.Kind(a.v.n)
 	case colWeight:

@@ -46,9 +46,11 @@ type Options struct {
 	// It is decode.ParseTime in the server.
 	ParseTime func(text []byte, arrived int64) (ns int64, n int, ok bool)
 
-	// Level returns the standard name of a level and whether it is known; nil
-	// keeps levels as extracted, in lower case.
-	Level func(name string) (string, bool)
+	// Level returns the standard name of a level, whether that says less than the
+	// name given, which then is kept in level_original, and whether it is known.
+	// It is decode.Level in the server; nil keeps levels as extracted, in lower
+	// case.
+	Level func(name string) (standard string, lossy, known bool)
 
 	// HashKey is the secret of this installation that masks hash with. A mask
 	// that states no salt is refused without it.

@@ -57,11 +57,12 @@ type Extract struct {
 
 // Pattern is one way to read a text: exactly one of its fields is set.
 type Pattern struct {
-	Kind   string // regexp, grok, json, kv
+	Kind   string // regexp, grok, json, kv, csv
 	Regexp string
 	Grok   string
 	JSON   *JSON
 	KV     *KV
+	CSV    *CSV
 }
 
 // JSON takes fields from a JSON object within the text.
@@ -223,7 +224,7 @@ func (r *reader) extract(path string, n ast.Node) *Extract {
 	r.mapping(path, n, known)
 	switch {
 	case single.Kind == "" && len(x.Patterns) == 0:
-		r.bad(path, n, "must have a regexp, grok, json, kv or patterns, a list of these")
+		r.bad(path, n, "must have a regexp, grok, json, kv, csv or patterns, a list of these")
 	case single.Kind != "" && len(x.Patterns) > 0:
 		r.bad(path, n, "must have either %s or patterns, not both", single.Kind)
 	case single.Kind != "":
@@ -239,7 +240,7 @@ func (r *reader) pattern(path string, n ast.Node) Pattern {
 	var p Pattern
 	r.mapping(path, n, r.patternKeys(&p))
 	if p.Kind == "" {
-		r.bad(path, n, "must have one of regexp, grok, json, kv")
+		r.bad(path, n, "must have one of regexp, grok, json, kv, csv")
 	}
 	return p
 }
@@ -260,6 +261,7 @@ func (r *reader) patternKeys(p *Pattern) keys {
 		"grok":   is("grok", r.into(&p.Grok)),
 		"json":   is("json", func(at string, n ast.Node) { p.JSON = r.json(at, n) }),
 		"kv":     is("kv", func(at string, n ast.Node) { p.KV = r.kv(at, n) }),
+		"csv":    is("csv", func(at string, n ast.Node) { p.CSV = r.csv(at, n) }),
 	}
 }
 
@@ -288,6 +290,16 @@ func (r *reader) kv(path string, n ast.Node) *KV {
 		"only":      func(at string, n ast.Node) { kv.Only = r.texts(at, n, MaxCaptures) },
 	})
 	return kv
+}
+
+func (r *reader) csv(path string, n ast.Node) *CSV {
+	out := &CSV{}
+	r.mapping(path, n, keys{
+		"columns":   func(at string, n ast.Node) { out.Columns = r.texts(at, n, MaxCaptures) },
+		"separator": r.into(&out.Separator),
+		"least":     func(at string, n ast.Node) { out.Least = r.integer(at, n) },
+	})
+	return out
 }
 
 func (r *reader) time(path string, n ast.Node) *Time {

@@ -120,7 +120,9 @@ func (s *Scratch) step(st *compiledStep) outcome {
 		case no:
 			return skipped
 		case bad:
-			return failed
+			if st.kind != "mask" { // in doubt a mask hides
+				return failed
+			}
 		}
 	}
 	s.pending = s.pending[:0]
