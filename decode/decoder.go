@@ -18,6 +18,9 @@ type Decoder struct {
 	seen map[string]int // keys of an event with very many attributes
 	key  []byte         // dotted name of a nested field
 	js   jsonEvent
+	// marks are those of the JSON line that is being read
+	marks marks
+	shape shape
 	// keys of JSON, and those of nested objects and of logfmt, made when needed
 	keys         keyCache
 	inner, pairs *keyCache
@@ -93,44 +96,31 @@ func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byt
 // auto detects the format of one frame. It rejects nothing: what fits no
 // format is a log event of its own text.
 func (d *Decoder) auto(ordinal int32, frame []byte) {
+	e := d.b.Add(ordinal)
+	object := frame[0] == '{' && likelyJSON(frame)
+	if object && d.parseJSON(e, frame) {
+		return
+	}
 	if bytes.IndexByte(frame, '\n') >= 0 {
 		// Joined lines are an application's, perhaps behind a syslog header, or
 		// a JSON object.
-		e := d.b.Add(ordinal)
-		if frame[0] == '{' && d.parseJSON(e, frame) || d.parseSyslog(e, frame) {
+		if !object && frame[0] == '{' && d.parseJSON(e, frame) || d.parseSyslog(e, frame) {
 			return
 		}
-		d.b.Drop()
-		d.text(ordinal, frame)
+	} else if d.structured(e, frame) {
 		return
 	}
-	if d.structured(ordinal, frame) {
-		return
-	}
+	d.b.Drop()
 	d.text(ordinal, frame)
 }
 
-// structured adds an event if the line is JSON, access log, syslog, a
-// container's line or logfmt, in this order, and reports whether it did.
-func (d *Decoder) structured(ordinal int32, line []byte) bool {
-	e := d.b.Add(ordinal)
-	if line[0] == '{' {
-		if likelyJSON(line) && d.parseJSON(e, line) {
-			return true
-		}
-	} else {
-		if d.parseAccess(e, line) {
-			return true
-		}
-		if d.parseSyslog(e, line) || d.parseCRI(e, line) {
-			return true
-		}
-	}
-	if d.parseLogfmt(e, line) {
+// structured reports whether the line is an access log, syslog, a container's
+// line or logfmt, in this order, which it then makes e. It is not JSON.
+func (d *Decoder) structured(e *millrace.Event, line []byte) bool {
+	if line[0] != '{' && (d.parseAccess(e, line) || d.parseSyslog(e, line) || d.parseCRI(e, line)) {
 		return true
 	}
-	d.b.Drop()
-	return false
+	return d.parseLogfmt(e, line)
 }
 
 // undo makes an event again as Batch.Add returned it, after a parser gave up

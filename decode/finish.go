@@ -31,7 +31,9 @@ func finish(d *Decoder, e *millrace.Event) {
 	if e.Weight < 1 {
 		e.Weight = 1
 	}
-	if e.Level != "" {
+	switch e.Level {
+	case "", levelInfo, levelWarn, levelError, levelDebug: // as most write them
+	default:
 		finishLevel(e)
 	}
 	if !d.distinct {

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"bytes"
-	"math/bits"
 	"unsafe"
 
 	"github.com/millrace/millrace"
@@ -14,36 +13,56 @@ import (
 
 // members reads the object that b is.
 func (d *Decoder) members(e *millrace.Event, b []byte) bool {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '{' {
+	d.keys.number++
+	d.marks.set(b, len(b))
+	k := &d.keys.entries[0]
+	filed, i, whole := d.follow(e, b)
+	switch {
+	case whole:
+		return true
+	case filed > 0:
+		k = &d.keys.entries[d.shape.steps[filed-1].entry]
+		i = afterMember(b, i)
+	default:
+		if i = skipSpace(b, 0); i >= len(b) || b[i] != '{' {
+			return false
+		}
+		if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+			return skipSpace(b, i+1) == len(b)
+		}
+	}
+	if i < 0 || i > 0 && !d.rest(e, b, i, k) {
 		return false
 	}
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
-		return skipSpace(b, i+1) == len(b)
+	if !d.shape.learned || d.shape.misses >= maxMisses {
+		d.learnShape(b)
 	}
-	d.keys.number++
+	return true
+}
+
+// rest reads the members of the object b from i on, where a key begins, k being
+// the entry of the key before.
+func (d *Decoder) rest(e *millrace.Event, b []byte, i int, k *cachedKey) bool {
 	// What is readable beyond b is read, see overread, but not taken.
 	wide := b[:cap(b)]
 	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
-	for k := &d.keys.entries[0]; ; {
+	for {
 		prev := k
 		k = &d.keys.entries[k.next]
 		end := -1
 		if i <= last && k.differs(p, i) == 0 && (k.short() || k.tail(p, i)) {
 			v := i + int(k.n)
-			if wide[v] == ' ' {
+			c := byteAt(p, v)
+			if c == ' ' {
 				v++
+				c = byteAt(p, v)
 			}
-			if c := wide[v]; c == '"' {
+			if c == '"' {
 				v++
-				if lo, hi := special(load(p, v)), special(load(p, v+8)); lo|hi == 0 {
-					end = plainEnd(wide, v+16)
-				} else if end = v; lo == 0 {
-					end += 8 + bits.TrailingZeros64(hi)>>3
-				} else {
-					end += bits.TrailingZeros64(lo) >> 3
+				if end = d.marks.end(v); end < 0 {
+					end = plainEnd(wide, v)
 				}
-				if end < len(b) && b[end] == '"' && d.fileText(e, &d.keys, k, i, span(p, v, end)) {
+				if end < len(b) && byteAt(p, end) == '"' && d.fileText(e, &d.keys, k, i, span(p, v, end)) {
 					end++
 				} else {
 					end = -1
@@ -57,78 +76,72 @@ func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 				return false
 			}
 		}
-		i = end
-		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
-		}
-		if i >= len(b) {
-			return false
-		}
-		if b[i] != ',' {
-			return b[i] == '}' && skipSpace(b, i+1) == len(b)
-		}
-		i++
-		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
+		if i = afterMember(b, end); i <= 0 {
+			return i == 0
 		}
 	}
+}
+
+// afterMember returns where the key begins that follows the value before i, 0 if
+// the value is the last of the object b, or a negative number if b is none.
+func afterMember(b []byte, i int) int {
+	if i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' {
+		return i + 1
+	}
+	if i = skipSpace(b, i); i >= len(b) {
+		return -1
+	}
+	if b[i] == ',' {
+		return skipSpace(b, i+1)
+	}
+	if b[i] == '}' && skipSpace(b, i+1) == len(b) {
+		return 0
+	}
+	return -1
 }
 
 // fileText files the member of key k, which begins at at, whose value is the string
 // s, unless what it is for is not plain.
 func (d *Decoder) fileText(e *millrace.Event, c *keyCache, k *cachedKey, at int, s string) bool {
-	if c.see(k) {
-		d.js.repeats = true
-	}
 	switch k.class {
 	case classAttr:
-	case classColumn:
-		return d.textColumn(e, k.field, at, s)
+	case classText:
+		if d.js.rank[k.slot] > 0 || s == "" || k.wary && (isDigit(s[0]) || len(s) > 2*maxLevel) {
+			return false
+		}
+		*(*string)(unsafe.Add(unsafe.Pointer(e), k.column)) = s
+		d.js.rank[k.slot], d.js.at[k.slot] = k.rank, int32(at)
+		d.js.repeats = c.see(k) || d.js.repeats
+		return true
 	case classAccess:
 		if d.js.rank[k.slot] > 0 {
 			return false
 		}
 		d.js.note(k.field, len(e.Attrs), canonicalText(k.slot, s))
+	case classColumn:
+		return d.textColumn(e, c, k, at, s)
 	default:
 		return false
 	}
+	d.js.repeats = c.see(k) || d.js.repeats
 	e.Extend().SetString(k.name, s)
 	return true
 }
 
-// textColumn sets a column that nothing has filled yet, or returns false.
-func (d *Decoder) textColumn(e *millrace.Event, f field, at int, s string) bool {
+// textColumn sets a column that is no text and that nothing has filled yet, or
+// returns false.
+func (d *Decoder) textColumn(e *millrace.Event, c *keyCache, k *cachedKey, at int, s string) bool {
 	js := &d.js
-	if js.rank[f.slot] > 0 || s == "" {
+	if js.rank[k.slot] > 0 || s == "" {
 		return false
 	}
-	switch f.slot {
+	switch k.slot {
 	case slotTime:
 		ns, ok := d.minute.parse(unborrow(s))
 		if !ok {
 			return false
 		}
 		e.Time, e.HasTime = ns, true
-	case slotMessage: // neither line ends nor breaks without escapes
-		e.Message = s
-	case slotLevel:
-		if isDigit(s[0]) || len(s) > 2*maxLevel {
-			return false
-		}
-		e.Level = s
-	case slotService:
-		if isDigit(s[0]) {
-			return false
-		}
-		e.Service = s
-	case slotHost:
-		e.Host = s
-	case slotEnv:
-		e.Env = s
-	case slotRelease:
-		e.Release = s
-	case slotTrace:
-		e.TraceID = s
 	case slotKind:
 		kind, ok := millrace.ParseKind(s)
 		if !ok {
@@ -138,7 +151,8 @@ func (d *Decoder) textColumn(e *millrace.Event, f field, at int, s string) bool 
 	default:
 		return false
 	}
-	js.rank[f.slot], js.at[f.slot] = f.rank, int32(at)
+	js.rank[k.slot], js.at[k.slot] = k.rank, int32(at)
+	js.repeats = c.see(k) || js.repeats
 	return true
 }
 
@@ -149,44 +163,57 @@ func (d *Decoder) plainNumber(e *millrace.Event, c *keyCache, k *cachedKey, b []
 	if k.class != classAttr && (k.class != classAccess || d.js.rank[k.slot] > 0) {
 		return -1
 	}
-	p := unsafe.Pointer(unsafe.SliceData(b))
+	a := e.Extend()
+	end, small := setNumber(a, k.name, unsafe.Pointer(unsafe.SliceData(b)), i)
+	if end < 0 {
+		e.Attrs = e.Attrs[:len(e.Attrs)-1]
+		return -1
+	}
+	if c.see(k) {
+		d.js.repeats = true
+	}
+	if k.class == classAccess {
+		d.js.note(k.field, len(e.Attrs)-1, k.canonicalNumber(small))
+	}
+	return end
+}
+
+// canonicalNumber is canonicalText for a number; small tells that it is an integer
+// below 1,000.
+func (f *field) canonicalNumber(small bool) bool {
+	return f.slot > slotStatus || f.slot == slotStatus && small
+}
+
+// setNumber sets an attribute from the number at i. It returns the index behind
+// it, negative if the number is not plain, and whether it is an integer below
+// 1,000. Up to 25 bytes from i on must be readable.
+func setNumber(a *millrace.Attr, name string, p unsafe.Pointer, i int) (end int, small bool) {
 	digits, n := digits8(load(p, i))
 	if n == 8 {
 		more, m := digits8(load(p, i+8))
 		digits = digits*tens[m&7] + more
 		if n += m; n == 16 {
-			return -1
+			return -1, false
 		}
 	}
 	end = i + n
-	if n > 1 && b[i] == '0' || b[end]|0x20 == 'e' {
-		return -1
+	c := byteAt(p, end)
+	if n == 0 || n > 1 && byteAt(p, i) == '0' || c|0x20 == 'e' {
+		return -1, false
 	}
-	if b[end] != '.' {
-		d.seeNumber(e, c, k, k.slot > slotMethod && (k.slot != slotStatus || digits <= 999))
-		e.Extend().SetInt(k.name, int64(digits))
-		return end
+	if c != '.' {
+		a.SetInt(name, int64(digits))
+		return end, digits < 1000
 	}
 	part, m := digits8(load(p, end+1))
 	end += 1 + m
-	if m == 0 || m == 8 || n+m > 15 || b[end]|0x20 == 'e' {
-		return -1
+	if m == 0 || m == 8 || n+m > 15 || byteAt(p, end)|0x20 == 'e' {
+		return -1, false
 	}
-	d.seeNumber(e, c, k, k.slot > slotStatus)
 	// At most 15 digits: exact, see decimal.
 	f := float64(digits*tens[m]+part) / pow10[m]
-	e.Extend().SetNumber(k.name, f, span(p, i, end))
-	return end
-}
-
-// seeNumber notes the key of a number that is filed next.
-func (d *Decoder) seeNumber(e *millrace.Event, c *keyCache, k *cachedKey, canonical bool) {
-	if c.see(k) {
-		d.js.repeats = true
-	}
-	if k.class == classAccess {
-		d.js.note(k.field, len(e.Attrs), canonical)
-	}
+	a.SetNumber(name, f, span(p, i, end))
+	return end, false
 }
 
 // tens are the powers of ten for a fraction of up to seven digits.

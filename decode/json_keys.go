@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unsafe"
+
+	"github.com/millrace/millrace"
 )
 
 // The lines of a source have the same fields in the same order. So the scanner
@@ -29,18 +31,21 @@ type cachedKey struct {
 
 // field is what jsonField says of a key.
 type field struct {
-	slot  slot
-	rank  uint8
-	canon bool // the key is the canonical name of an access slot
-	class class
+	slot   slot
+	rank   uint8
+	canon  bool // the key is the canonical name of an access slot
+	class  class
+	column uint16 // of classText: where in an Event the text goes
+	wary   bool   // of classText: a text that starts with a digit, or is long, may not fit
 }
 
 // class sorts the slots by what is done with them.
 type class uint8
 
 const (
-	classAttr class = iota // no slot
-	classColumn
+	classAttr   class = iota // no slot
+	classText                // a column that takes most texts as they are
+	classColumn              // any other column
 	classAccess
 	classOther // a stack trace, or an object to look into
 )
@@ -53,11 +58,25 @@ func fieldOf(key string) field {
 		f.class = classAttr
 	case f.slot < slotURL:
 		f.class = classColumn
+		if c, ok := textColumns[f.slot]; ok {
+			f.class, f.column, f.wary = classText, uint16(c), f.slot == slotService || f.slot == slotLevel
+		}
 	case f.slot < slotCount:
 		f.class = classAccess
 		f.canon = accessNames[f.slot] == key
 	}
 	return f
+}
+
+// textColumns are the columns that take texts, where they are in an Event.
+var textColumns = map[slot]uintptr{
+	slotMessage: unsafe.Offsetof(millrace.Event{}.Message), // without escapes it has neither line ends nor breaks
+	slotLevel:   unsafe.Offsetof(millrace.Event{}.Level),
+	slotService: unsafe.Offsetof(millrace.Event{}.Service),
+	slotHost:    unsafe.Offsetof(millrace.Event{}.Host),
+	slotEnv:     unsafe.Offsetof(millrace.Event{}.Env),
+	slotRelease: unsafe.Offsetof(millrace.Event{}.Release),
+	slotTrace:   unsafe.Offsetof(millrace.Event{}.TraceID),
 }
 
 // keyCache holds keys by a hash, two of them where two have the same; a third
@@ -127,8 +146,7 @@ func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 	if len(text) > maxCachedKey {
 		return &c.entries[0]
 	}
-	at := uint8(uint32(keyHash(borrow(name))) * 0x9E3779B1 >> 24)
-	at |= bit(at < 2) << 1 // not 0, nor 1, its neighbour
+	at := slotOf(name)
 	k := &c.entries[at]
 	if k.n > 0 && !k.is(text, name) {
 		at ^= 1
@@ -143,6 +161,24 @@ func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 	}
 	*link = at
 	return k
+}
+
+// find returns the entry of a key of the outermost object, or 0.
+func (c *keyCache) find(name []byte) uint8 {
+	at := slotOf(name)
+	for range 2 {
+		if k := &c.entries[at]; k.n > 0 && k.name == string(name) && int(k.n) == len(name)+len(`"":`) {
+			return at
+		}
+		at ^= 1
+	}
+	return 0
+}
+
+// slotOf returns one of the two entries that a key may have.
+func slotOf(name []byte) uint8 {
+	at := uint8(uint32(keyHash(borrow(name))) * 0x9E3779B1 >> 24)
+	return at | bit(at < 2)<<1 // not 0, nor 1, its neighbour
 }
 
 func (k *cachedKey) is(text, name []byte) bool {

@@ -106,7 +106,7 @@ func (d *Decoder) plainPair(e *millrace.Event, k *cachedKey, line, wide []byte, 
 		if line[end-1] == '\r' || bytes.IndexByte(line[v:end], '\n') >= 0 {
 			return -1, false
 		}
-	case k.class == classColumn: // the text counts, of a number too
+	case k.class == classColumn, k.class == classText: // the text counts, of a number too
 	case isDigit(c):
 		if n := plainNumberEnd(p, v); n == end {
 			return d.plainNumber(e, d.pairs, k, wide, v), false

@@ -31,6 +31,9 @@ func load(p unsafe.Pointer, i int) uint64 {
 	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p, i))[:])
 }
 
+// byteAt returns the byte at i, as load does.
+func byteAt(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }
+
 // span returns the bytes from i to end as a string, without copying or check.
 func span(p unsafe.Pointer, i, end int) string {
 	return unsafe.String((*byte)(unsafe.Add(p, i)), end-i)
