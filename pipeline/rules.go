@@ -84,20 +84,14 @@ func (t *ruleTable) of(project, source string) *millrace.RuleVersion {
 	return nil
 }
 
-// SourceRules is what the book knows of one name.
-type SourceRules struct {
-	*millrace.RuleVersion
-	Owned bool // by the configuration file, and so read-only
-}
-
 // List returns the newest version of every name that ever had rules.
-func (b *RuleBook) List() []SourceRules {
+func (b *RuleBook) List() []millrace.SourceRules {
 	t := b.current.Load()
-	out := make([]SourceRules, 0, len(t.newest))
+	out := make([]millrace.SourceRules, 0, len(t.newest))
 	for key, v := range t.newest {
-		out = append(out, SourceRules{v, t.owned[key]})
+		out = append(out, millrace.SourceRules{RuleVersion: v, Owned: t.owned[key]})
 	}
-	slices.SortFunc(out, func(a, b SourceRules) int {
+	slices.SortFunc(out, func(a, b millrace.SourceRules) int {
 		if c := strings.Compare(a.Project, b.Project); c != 0 {
 			return c
 		}
@@ -107,13 +101,13 @@ func (b *RuleBook) List() []SourceRules {
 }
 
 // Get returns the newest version under a name; ErrNotFound if it never had any.
-func (b *RuleBook) Get(project, source string) (SourceRules, error) {
+func (b *RuleBook) Get(project, source string) (millrace.SourceRules, error) {
 	t := b.current.Load()
 	key := sourceKey{project, source}
 	if v := t.newest[key]; v != nil {
-		return SourceRules{v, t.owned[key]}, nil
+		return millrace.SourceRules{RuleVersion: v, Owned: t.owned[key]}, nil
 	}
-	return SourceRules{}, millrace.Errorf(millrace.ErrNotFound, "source %q of project %q has no rules of its own", source, project)
+	return millrace.SourceRules{}, millrace.Errorf(millrace.ErrNotFound, "source %q of project %q has no rules of its own", source, project)
 }
 
 // Effective returns the version that new records of a source are stamped with,
@@ -132,21 +126,11 @@ func (b *RuleBook) History(ctx context.Context, project, source string, before i
 	return b.meta.RulesHistory(ctx, project, source, before, limit)
 }
 
-// Change is a new version as somebody asks for it.
-type Change struct {
-	Project, Source string
-	Text            string // empty removes the rules
-	Author, Note    string
-	// After is the version that the author has seen as the newest, 0 for none;
-	// -1 for whatever is the newest.
-	After int64
-}
-
 // Apply adds a version and returns it once it is durable; records appended from
 // then on carry it. Text that is the newest already adds none. ErrInvalid: the
 // rules are wrong, with every violation; ErrConflict: the file owns them, or
 // somebody else changed them meanwhile.
-func (b *RuleBook) Apply(ctx context.Context, c Change) (*millrace.RuleVersion, error) {
+func (b *RuleBook) Apply(ctx context.Context, c millrace.RuleChange) (*millrace.RuleVersion, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.current.Load()
@@ -176,7 +160,7 @@ func (b *RuleBook) Apply(ctx context.Context, c Change) (*millrace.RuleVersion, 
 }
 
 // add stores a version after newest, which may be nil.
-func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c Change) (*millrace.RuleVersion, error) {
+func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c millrace.RuleChange) (*millrace.RuleVersion, error) {
 	v := &millrace.RuleVersion{
 		Project: c.Project, Source: c.Source, Text: c.Text, Author: c.Author, Note: c.Note, Created: b.now().UTC(),
 	}
@@ -213,7 +197,7 @@ func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
 		if newest != nil && newest.Text == s.Text {
 			continue
 		}
-		c := Change{Project: s.Project, Source: s.Source, Text: s.Text, Author: millrace.AuthorConfig}
+		c := millrace.RuleChange{Project: s.Project, Source: s.Source, Text: s.Text, Author: millrace.AuthorConfig}
 		if newest != nil {
 			c.After = newest.Version
 		}
@@ -226,7 +210,7 @@ func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
 		if owned[key] || v.Text == "" || v.Author != millrace.AuthorConfig && v.Author != millrace.AuthorLearned {
 			continue
 		}
-		c := Change{Project: key.project, Source: key.source, Author: millrace.AuthorConfig, After: v.Version, Note: "no longer in the file"}
+		c := millrace.RuleChange{Project: key.project, Source: key.source, Author: millrace.AuthorConfig, After: v.Version, Note: "no longer in the file"}
 		if _, err := b.add(ctx, v, c); err != nil {
 			return err
 		}

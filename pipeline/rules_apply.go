@@ -23,6 +23,18 @@ type filtered struct {
 type decoding struct {
 	decoder decode.Decoder
 	scratch transform.Scratch
+	// explain, if set, is told what each step did to the event of a frame.
+	explain func(ordinal int32, x transform.Explanation)
+}
+
+// apply runs the rules on the event added last.
+func (d *decoding) apply(u *unit, e *millrace.Event) transform.Verdict {
+	if d.explain == nil {
+		return u.rules.Apply(&u.batch, e, &d.scratch)
+	}
+	x := u.rules.Explain(&u.batch, e, &d.scratch)
+	d.explain(e.Ordinal, x)
+	return x.Verdict
 }
 
 // all decodes the whole record of u and applies its rules. Everything that an
@@ -61,7 +73,7 @@ func (d *decoding) frame(u *unit, ordinal int32, frame []byte) {
 	if u.rules == nil {
 		return
 	}
-	v := u.rules.Apply(b, e, &d.scratch)
+	v := d.apply(u, e)
 	if !v.Dropped {
 		annotate(e) // a rule may have brought a stack trace to light
 		return

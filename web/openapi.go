@@ -1,6 +1,10 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+	"regexp"
+	"slices"
+)
 
 // operation documents one method of one path. The table is the source of
 // openapi.json; a test checks that it and the routes agree.
@@ -74,18 +78,21 @@ var operations = []operation{
 	{
 		path: "/api/v1/rollups", method: "get", summary: "The rollups, their dimensions, sets and metrics.",
 		answer: object(map[string]any{"rollups": arrayOf(object(map[string]any{
-			"name": textual, "where": textual, "dimensions": arrayOf(textual), "sets": arrayOf(anyValue), "metrics": arrayOf(anyValue),
+			"name": textual, "where": textual, "dimensions": arrayOf(textual), "sets": arrayOf(anyValue), "metrics": arrayOf(anyValue), "derived": arrayOf(anyValue),
 		}))}),
 	},
 	{
-		path: "/api/v1/rollups/{name}", method: "get", summary: "Merged cells of a rollup, from the smallest set and the coarsest granularity that answer.",
+		path: "/api/v1/rollups/{name}", method: "get", summary: "A rollup's metrics, from the fewest cells that answer exactly, or from raw rows (source: raw). Ends of the range that name an instant are exact; relative ones are widened to whole minutes.",
 		params: with(
 			timeParams,
-			param{"metrics", "comma separated; any quantile as rt_p95 or rt_p99_9; default all"},
-			param{"by", "dimensions, comma separated"},
-			param{"where", "search language over dimensions, such as service:api status>=500"},
+			param{"metrics", "comma separated: names (any quantile as rt_p95 or rt_p99.9), calls such as sum(price, 2), arithmetic such as share=errors/pv; default all"},
+			param{"by", "dimensions, or any fields of events, comma separated"},
+			param{"where", "search language, such as service:api status>=500"},
+			param{"having", "condition on metrics, such as pv > 100 and error_rate >= 0.01"},
 			param{"step", "whole minutes such as 5m; default one bucket over the range"},
-			param{"order", "a column, with a leading - for descending"},
+			param{"tz", "time zone of days, such as Europe/Berlin; default UTC"},
+			param{"compare", "how much earlier to compare with, such as -7d: adds a column NAME_before beside each metric"},
+			param{"order", "columns or metrics, comma separated, each with a leading - for descending"},
 			param{"limit", "1 to 100000"},
 		),
 		answer: object(map[string]any{"complete_until": maybeTime, "source": textual, "columns": arrayOf(textual), "rows": arrayOf(arrayOf(anyValue))}),
@@ -167,7 +174,7 @@ var operations = []operation{
 
 func (s *Server) openapi(http.ResponseWriter, *http.Request) (any, error) {
 	paths := map[string]map[string]any{}
-	for _, op := range operations {
+	for _, op := range slices.Concat(operations, s.ruleOperations()) {
 		if op.path == "/ingest" && s.Ingest == nil || op.path == "/metrics" && s.Metrics == nil {
 			continue
 		}
@@ -197,10 +204,12 @@ func (s *Server) openapi(http.ResponseWriter, *http.Request) (any, error) {
 	}, nil
 }
 
+var pathParam = regexp.MustCompile(`\{(\w+)\}`)
+
 func (op *operation) document() map[string]any {
 	var params []any
-	if op.path == "/api/v1/rollups/{name}" {
-		params = append(params, map[string]any{"name": "name", "in": "path", "required": true, "schema": textual})
+	for _, m := range pathParam.FindAllStringSubmatch(op.path, -1) {
+		params = append(params, map[string]any{"name": m[1], "in": "path", "required": true, "schema": textual})
 	}
 	for _, p := range op.params {
 		params = append(params, map[string]any{"name": p.name, "in": "query", "description": p.about, "schema": textual})

@@ -31,6 +31,11 @@ type Deps struct {
 	// Backfills is what /api/v1/rollups/{name}/backfill starts; nil where this
 	// process does not fold.
 	Backfills Backfills
+	// Rules serves /api/v1/rules; nil leaves it out.
+	Rules Rules
+	// Reload reads the configuration file again (POST /api/v1/config/reload); nil
+	// leaves the path out.
+	Reload func(context.Context) error
 	// Ready says why the process cannot serve yet, nil if it can.
 	Ready   func(context.Context) error
 	Version string
@@ -113,6 +118,10 @@ func (s *Server) table() []route {
 		{"/favicon.ico", "GET", "", http.HandlerFunc(s.assets.favicon)},
 		{auth.LoginPath, "GET,POST", "", s.Guard.Login()},
 		{auth.LogoutPath, "POST", "", s.Guard.Logout()},
+	}
+	rs = append(rs, s.ruleRoutes(api)...)
+	if s.Reload != nil {
+		rs = append(rs, route{"/api/v1/config/reload", "POST", millrace.ScopeAdmin, api(s.reload)})
 	}
 	if s.Metrics != nil {
 		rs = append(rs, route{"/metrics", "GET", millrace.ScopeRead, promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})})

@@ -54,6 +54,10 @@ type retrier interface{ RetryAfter() time.Duration }
 // code's.
 type statuser interface{ HTTPStatus() int }
 
+// Detailed is implemented by errors with more to tell than a sentence: their
+// fields are added to the document.
+type Detailed interface{ ProblemFields() map[string]any }
+
 // Default waits, in the absence of a RetryAfter: throttling passes as soon as
 // the pipeline catches up, an unavailable dependency takes longer.
 const (
@@ -78,6 +82,10 @@ func Write(w http.ResponseWriter, err error, extra map[string]any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Del("Content-Length")
+	var detailed Detailed
+	if errors.As(err, &detailed) && extra == nil {
+		extra = detailed.ProblemFields()
+	}
 	body, merr := marshal(Document{http.StatusText(status), status, millrace.ErrorMessage(err), code}, extra)
 	if merr != nil { // extra holds what JSON cannot: a bug of the caller, still an answer
 		body, _ = marshal(Document{http.StatusText(status), status, millrace.ErrorMessage(err), code}, nil)

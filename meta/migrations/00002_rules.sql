@@ -6,7 +6,7 @@ CREATE TABLE rules (
     project TEXT NOT NULL,
     source  TEXT NOT NULL,    -- a name, or a prefix and *
     text    TEXT NOT NULL,    -- empty: no rules from here on
-    learned TEXT NOT NULL,    -- URL templates, one a line
+    learned TEXT NOT NULL,    -- URL templates
     author  TEXT NOT NULL,
     created INTEGER NOT NULL, -- Unix nanoseconds
     note    TEXT NOT NULL
