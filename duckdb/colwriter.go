@@ -14,7 +14,8 @@ import (
 const chunkRows = 2048
 
 // table appends rows to one table inside the open write transaction. Columns
-// are filled a chunk at a time, straight into DuckDB's vectors:
+// are filled a chunk at a time, straight into DuckDB's vectors (for many rows
+// feed is faster, which saves a copy):
 //
 //	for from := 0; from < n; from += chunkRows {
 //		k := min(chunkRows, n-from)
@@ -27,21 +28,30 @@ const chunkRows = 2048
 // times as fast as the row appender and allocates nothing per row. One
 // goroutine at a time.
 type table struct {
-	name   string
-	app    mapping.Appender
-	types  []mapping.LogicalType
+	columns
+	name  string
+	app   mapping.Appender
+	types []mapping.LogicalType
+	rows  int64
+}
+
+// columns are the vectors of a data chunk that is being filled.
+type columns struct {
 	chunk  mapping.DataChunk
 	pins   runtime.Pinner
 	pinned map[unsafe.Pointer]bool
 	arenas [][]byte // per column, for strings that are copied
-	rows   int64
+}
+
+func newColumns(n int) columns {
+	return columns{pinned: map[unsafe.Pointer]bool{}, arenas: make([][]byte, n)}
 }
 
 func newTable(c *conn, name string) (*table, error) { return newTableIn(c, "", name) }
 
 // newTableIn is newTable in another catalog than that of the file: temp.
 func newTableIn(c *conn, catalog, name string) (*table, error) {
-	t := &table{name: name, pinned: map[unsafe.Pointer]bool{}}
+	t := &table{name: name}
 	if mapping.AppenderCreateExt(c.raw, catalog, "main", name, &t.app) == mapping.StateError {
 		err := newDBError(mapping.AppenderError(t.app))
 		mapping.AppenderDestroy(&t.app)
@@ -51,8 +61,8 @@ func newTableIn(c *conn, catalog, name string) (*table, error) {
 	for i := range n {
 		t.types = append(t.types, mapping.AppenderColumnType(t.app, mapping.IdxT(i)))
 	}
+	t.columns = newColumns(n)
 	t.chunk = mapping.CreateDataChunk(t.types)
-	t.arenas = make([][]byte, n)
 	return t, nil
 }
 
@@ -92,20 +102,20 @@ func (t *table) release() {
 	t.pins.Unpin()
 }
 
-func (t *table) vector(col int) mapping.Vector {
-	return mapping.DataChunkGetVector(t.chunk, mapping.IdxT(col))
+func (c *columns) vector(col int) mapping.Vector {
+	return mapping.DataChunkGetVector(c.chunk, mapping.IdxT(col))
 }
 
-func (t *table) data(col int) unsafe.Pointer { return mapping.VectorGetData(t.vector(col)) }
+func (c *columns) data(col int) unsafe.Pointer { return mapping.VectorGetData(c.vector(col)) }
 
 // int64s fills a BIGINT or timestamp column.
-func (t *table) int64s(col int, src []int64) {
-	copy(unsafe.Slice((*int64)(t.data(col)), chunkRows), src)
+func (c *columns) int64s(col int, src []int64) {
+	copy(unsafe.Slice((*int64)(c.data(col)), chunkRows), src)
 }
 
 // timesNS fills a TIMESTAMP_NS column from Unix nanoseconds.
-func (t *table) timesNS(col int, src []int64) {
-	dst := unsafe.Slice((*int64)(t.data(col)), chunkRows)
+func (c *columns) timesNS(col int, src []int64) {
+	dst := unsafe.Slice((*int64)(c.data(col)), chunkRows)
 	for i, v := range src {
 		dst[i] = clampNS(v)
 	}
@@ -118,26 +128,26 @@ func clampNS(v int64) int64 {
 }
 
 // int32s fills an INTEGER column.
-func (t *table) int32s(col int, src []int32) {
-	copy(unsafe.Slice((*int32)(t.data(col)), chunkRows), src)
+func (c *columns) int32s(col int, src []int32) {
+	copy(unsafe.Slice((*int32)(c.data(col)), chunkRows), src)
 }
 
 // uint8s fills a UTINYINT column.
-func (t *table) uint8s(col int, src []uint8) {
-	copy(unsafe.Slice((*uint8)(t.data(col)), chunkRows), src)
+func (c *columns) uint8s(col int, src []uint8) {
+	copy(unsafe.Slice((*uint8)(c.data(col)), chunkRows), src)
 }
 
 // uint32s returns a UINTEGER column's memory for the caller to fill.
-func (t *table) uint32s(col, k int) []uint32 { return unsafe.Slice((*uint32)(t.data(col)), k) }
+func (c *columns) uint32s(col, k int) []uint32 { return unsafe.Slice((*uint32)(c.data(col)), k) }
 
 // float64s fills a DOUBLE column.
-func (t *table) float64s(col int, src []float64) {
-	copy(unsafe.Slice((*float64)(t.data(col)), chunkRows), src)
+func (c *columns) float64s(col int, src []float64) {
+	copy(unsafe.Slice((*float64)(c.data(col)), chunkRows), src)
 }
 
 // sameInt64 fills a BIGINT column with k equal values.
-func (t *table) sameInt64(col, k int, v int64) {
-	dst := unsafe.Slice((*int64)(t.data(col)), k)
+func (c *columns) sameInt64(col, k int, v int64) {
+	dst := unsafe.Slice((*int64)(c.data(col)), k)
 	for i := range dst {
 		dst[i] = v
 	}
@@ -147,8 +157,8 @@ func (t *table) sameInt64(col, k int, v int64) {
 type validity struct{ words unsafe.Pointer }
 
 // mask returns the mask of a column, all valid at first.
-func (t *table) mask(col int) validity {
-	v := t.vector(col)
+func (c *columns) mask(col int) validity {
+	v := c.vector(col)
 	mapping.VectorEnsureValidityWritable(v)
 	return validity{mapping.VectorGetValidity(v)}
 }
@@ -161,9 +171,9 @@ func (m validity) null(row int) {
 // string i is data[end[i-1]:end[i]] (millrace.Strings). Long ones are not
 // copied: the vector points into data, which is pinned until release and must
 // not change before emit. VARCHAR must be valid UTF-8: nothing checks it later.
-func (t *table) arena(col int, data []byte, end []uint32, from, k int) {
-	t.pin(data)
-	base := t.data(col)
+func (c *columns) arena(col int, data []byte, end []uint32, from, k int) {
+	c.pin(data)
+	base := c.data(col)
 	var start uint32
 	if from > 0 {
 		start = end[from-1]
@@ -175,13 +185,13 @@ func (t *table) arena(col int, data []byte, end []uint32, from, k int) {
 }
 
 // strings fills a VARCHAR column, copying the strings.
-func (t *table) strings(col int, src []string) {
+func (c *columns) strings(col int, src []string) {
 	total := 0
 	for _, s := range src {
 		total += len(s)
 	}
-	buf := t.grow(col, total)
-	base := t.data(col)
+	buf := c.grow(col, total)
+	base := c.data(col)
 	for i, s := range src {
 		n := len(buf)
 		buf = append(buf, s...)
@@ -190,13 +200,13 @@ func (t *table) strings(col int, src []string) {
 }
 
 // blobs fills a BLOB column, copying the values; a nil slice becomes NULL.
-func (t *table) blobs(col int, src [][]byte) {
+func (c *columns) blobs(col int, src [][]byte) {
 	total := 0
 	for _, s := range src {
 		total += len(s)
 	}
-	buf := t.grow(col, total)
-	base, mask := t.data(col), t.mask(col)
+	buf := c.grow(col, total)
+	base, mask := c.data(col), c.mask(col)
 	for i, s := range src {
 		n := len(buf)
 		buf = append(buf, s...)
@@ -208,33 +218,33 @@ func (t *table) blobs(col int, src [][]byte) {
 }
 
 // sameString fills a VARCHAR column with k equal strings.
-func (t *table) sameString(col, k int, s string) {
-	buf := append(t.grow(col, len(s)), s...)
-	base := t.data(col)
+func (c *columns) sameString(col, k int, s string) {
+	buf := append(c.grow(col, len(s)), s...)
+	base := c.data(col)
 	for i := range k {
 		putString(unsafe.Add(base, i*16), buf)
 	}
 }
 
 // grow returns the empty, pinned arena of a column with room for n bytes. It
-// serves one chunk: emit copies.
-func (t *table) grow(col, n int) []byte {
-	if cap(t.arenas[col]) < n {
-		t.arenas[col] = make([]byte, 0, n+n/4)
+// serves one chunk: what is filled is copied before the next.
+func (c *columns) grow(col, n int) []byte {
+	if cap(c.arenas[col]) < n {
+		c.arenas[col] = make([]byte, 0, n+n/4)
 	}
-	t.pin(t.arenas[col][:cap(t.arenas[col])])
-	return t.arenas[col][:0]
+	c.pin(c.arenas[col][:cap(c.arenas[col])])
+	return c.arenas[col][:0]
 }
 
 // pin keeps Go memory in place while vectors point into it.
-func (t *table) pin(data []byte) {
+func (c *columns) pin(data []byte) {
 	if len(data) == 0 {
 		return
 	}
 	p := unsafe.Pointer(unsafe.SliceData(data))
-	if !t.pinned[p] {
-		t.pins.Pin(p)
-		t.pinned[p] = true
+	if !c.pinned[p] {
+		c.pins.Pin(p)
+		c.pinned[p] = true
 	}
 }
 

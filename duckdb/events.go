@@ -99,18 +99,10 @@ func writeDay(w *writer, rows *millrace.EventRows) error {
 	if err := s.record(w); err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
-	t, err := w.table(s.name)
-	if err != nil {
-		return err
-	}
 	if err := checkColumns(rows); err != nil {
 		return err
 	}
-	r := newDayRows(rows)
-	return chunks(rows.Len(), func(from, k int) error {
-		r.fill(t, from, k)
-		return t.emit(k)
-	})
+	return w.feed(s.name, rows.Len(), newDayRows(rows).fill)
 }
 
 // segment is the catalog's entry of a day table.

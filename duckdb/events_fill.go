@@ -62,7 +62,7 @@ func withoutSep(s *millrace.Strings) *millrace.Strings {
 }
 
 // fill fills a chunk with k rows from index from on.
-func (r *dayRows) fill(t *table, from, k int) {
+func (r *dayRows) fill(t *columns, from, k int) {
 	to := from + k
 	t.timesNS(colTime, r.Time[from:to])
 	kinds := unsafe.Slice((*millrace.Kind)(t.data(colKind)), chunkRows)
@@ -92,7 +92,7 @@ func (r *dayRows) fill(t *table, from, k int) {
 }
 
 // nulls marks what is to be looked for in attrs.
-func (r *dayRows) nulls(t *table, from, k int) {
+func (r *dayRows) nulls(t *columns, from, k int) {
 	in := r.InAttrs[from : from+k]
 	var seen millrace.AttrSet
 	for _, s := range in {
@@ -124,7 +124,7 @@ func (r *dayRows) nulls(t *table, from, k int) {
 }
 
 // levelsAndOrigins fills the columns level and origin.
-func (r *dayRows) levelsAndOrigins(t *table, from, k int) {
+func (r *dayRows) levelsAndOrigins(t *columns, from, k int) {
 	size := k * len(r.origin) * len(originSep)
 	for _, s := range append(r.origin[:], r.level) {
 		size += int(s.End[from+k-1])
@@ -180,7 +180,7 @@ func levelNumber(level []byte) int {
 }
 
 // traces fills both trace columns.
-func (t *table) traces(s *millrace.Strings, from, k int) {
+func (t *columns) traces(s *millrace.Strings, from, k int) {
 	t.pin(s.Data)
 	ids := unsafe.Slice((*[2]uint64)(t.data(colTraceUUID)), chunkRows)
 	texts := unsafe.Slice((*[2]uint64)(t.data(colTraceText)), chunkRows)

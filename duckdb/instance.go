@@ -82,6 +82,9 @@ func (in *instance) configure(ctx context.Context, opt Options, path string) err
 }
 
 func (in *instance) registerFunctions() error {
+	if err := registerFeed(in.writer); err != nil {
+		return err
+	}
 	for i := range sketchFunctions {
 		if err := sketchFunctions[i].register(in.writer); err != nil {
 			return err

@@ -203,8 +203,12 @@ func TestFailedWrites(t *testing.T) {
 		if err := writeDay(w, rows); err != nil {
 			return err
 		}
+		c := &millrace.Commit{Ledger: []millrace.LedgerEntry{{Sink: millrace.SinkEvents, Events: 1}}}
+		if err := writeLedger(w, c, 1); err != nil {
+			return err
+		}
 		// The table goes away under the appender: its flush fails.
-		_, err := w.exec("DROP TABLE " + ident(dayTable(dayOf(rows.Arrived[0]))) + " CASCADE")
+		_, err := w.exec("DROP TABLE ledger_rows CASCADE")
 		return err
 	})
 	if err == nil {
