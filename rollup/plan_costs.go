@@ -56,7 +56,7 @@ const entriesMax = 600
 
 // newPlanCosts returns the costs of tables with such states.
 func newPlanCosts(states []millrace.StateSpec) planCosts {
-	c := planCosts{lookup: lookupCurve, sketch: sketchCurve, merge: 500, entry: 1.5, drain: 100, bytes: 48}
+	c := planCosts{lookup: lookupCurve, sketch: sketchCurve, merge: 160, entry: 2, drain: 100, bytes: 48}
 	for _, s := range states {
 		switch s.Kind {
 		case millrace.StateHist, millrace.StateHLL:

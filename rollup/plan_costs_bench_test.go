@@ -106,6 +106,9 @@ func measureCosts(t *testing.T, l load) {
 	// Each table derived from each that has one dimension more.
 	order := slices.Clone(c.fed)
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(c.tables[a].len(), c.tables[b].len()) })
+	for _, a := range order {
+		c.tables[a].settle()
+	}
 	type pair struct{ from, to int }
 	derived := map[pair]*class{}
 	for _, a := range order {
