@@ -13,11 +13,11 @@ func dateAt(seg []byte) int {
 		return 0
 	}
 	if n+1 < len(seg) && (seg[n] == 'T' || seg[n] == 't' || seg[n] == '-' || seg[n] == '_') {
-		if m := clockAt(seg[n+1:]); m > 0 && boundary(seg, n+1+m) {
+		if m := clockAt(seg[n+1:]); m > 0 && urlBoundary(seg, n+1+m) {
 			return n + 1 + m
 		}
 	}
-	if !boundary(seg, n) {
+	if !urlBoundary(seg, n) {
 		return 0
 	}
 	return n
@@ -36,12 +36,12 @@ func dayAt(seg []byte) int {
 			return 10
 		}
 	case 2:
-		if len(seg) < 8 || !isSeparator(seg[2]) || seg[5] != seg[2] || digitRun(seg[3:]) != 2 || !validDM(number(seg[:2]), number(seg[3:5])) {
+		if len(seg) < 8 || !isSeparator(seg[2]) || seg[5] != seg[2] || digitRun(seg[3:]) != 2 || !validDM(urlNumber(seg[:2]), urlNumber(seg[3:5])) {
 			return 0
 		}
 		switch digitRun(seg[6:]) {
 		case 4:
-			if validYear(number(seg[6:10])) {
+			if validYear(urlNumber(seg[6:10])) {
 				return 10
 			}
 		case 2:
@@ -58,8 +58,8 @@ func isSeparator(c byte) bool { return c == '-' || c == '_' || c == '.' }
 func validYear(y int) bool { return y >= 1900 && y < 2100 }
 
 func validYMD(y, m, d []byte) bool {
-	month, day := number(m), number(d)
-	return validYear(number(y)) && month >= 1 && month <= 12 && day >= 1 && day <= 31
+	month, day := urlNumber(m), urlNumber(d)
+	return validYear(urlNumber(y)) && month >= 1 && month <= 12 && day >= 1 && day <= 31
 }
 
 // validDM reports whether two numbers are a day and a month, in either order.
@@ -69,15 +69,15 @@ func validDM(a, b int) bool {
 
 // clockAt returns the length of a time with its zone.
 func clockAt(seg []byte) int {
-	n := 0
+	var n int
 	switch run := digitRun(seg); {
 	case run == 6 || run == 4 || run == 9: // 235959, 2359, 235959123
-		if number(seg[:2]) > 23 || number(seg[2:4]) > 59 {
+		if urlNumber(seg[:2]) > 23 || urlNumber(seg[2:4]) > 59 {
 			return 0
 		}
 		n = run
 	case run == 2 && len(seg) >= 5 && (seg[2] == ':' || seg[2] == '-') && digitRun(seg[3:]) == 2:
-		if number(seg[:2]) > 23 || number(seg[3:5]) > 59 {
+		if urlNumber(seg[:2]) > 23 || urlNumber(seg[3:5]) > 59 {
 			return 0
 		}
 		n = 5
@@ -88,7 +88,7 @@ func clockAt(seg []byte) int {
 		return 0
 	}
 	if n+1 < len(seg) && (seg[n] == '.' || seg[n] == ',') { // a fraction, not an extension
-		if m := digitRun(seg[n+1:]); m > 0 && (boundary(seg, n+1+m) || isZone(seg[n+1+m])) {
+		if m := digitRun(seg[n+1:]); m > 0 && (urlBoundary(seg, n+1+m) || isZone(seg[n+1+m])) {
 			n += 1 + m
 		}
 	}
@@ -111,11 +111,11 @@ func isZone(c byte) bool { return c == 'Z' || c == 'z' || c == '+' || c == '-' }
 // month and perhaps a day behind it, as blogs have them. 0 if there is none.
 func (s *urlScratch) dateSegments(i int) int {
 	seg := s.segment(i)
-	if len(seg) != 4 || i+1 >= s.n || !isDigits(seg) || !validYear(number(seg)) || !isMonth(s.segment(i+1)) {
+	if len(seg) != 4 || i+1 >= s.n || !isDigits(seg) || !validYear(urlNumber(seg)) || !isMonth(s.segment(i+1)) {
 		return 0
 	}
 	if i+2 < s.n {
-		if d := s.segment(i + 2); len(d) <= 2 && isDigits(d) && number(d) >= 1 && number(d) <= 31 {
+		if d := s.segment(i + 2); len(d) <= 2 && isDigits(d) && urlNumber(d) >= 1 && urlNumber(d) <= 31 {
 			return 3
 		}
 	}
@@ -130,7 +130,7 @@ var monthsOfURL = [...]string{
 // also shortened to three letters.
 func isMonth(seg []byte) bool {
 	if len(seg) <= 2 {
-		return isDigits(seg) && number(seg) >= 1 && number(seg) <= 12
+		return isDigits(seg) && urlNumber(seg) >= 1 && urlNumber(seg) <= 12
 	}
 	for _, m := range monthsOfURL {
 		if equalFoldURL(seg, m) || equalFoldURL(seg, m[:3]) {

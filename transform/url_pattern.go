@@ -215,14 +215,13 @@ func parsePatternSegment(text string, fold bool) (seg urlPatternSegment, why str
 	if text == "**" {
 		return seg, "** must be the last segment"
 	}
-	from, to := strings.IndexAny(text, "*{"), 0
+	from := strings.IndexAny(text, "*{")
 	if from < 0 {
 		seg.text, why = literalSegment(text, fold)
 		return seg, why
 	}
-	if text[from] == '*' {
-		to = from + 1
-	} else {
+	to := from + 1
+	if text[from] == '{' {
 		end := strings.IndexByte(text[from:], '}')
 		if end < 0 {
 			return seg, fmt.Sprintf("%q has no closing brace", text)

@@ -44,7 +44,7 @@ func appendURLPiece(dst, seg []byte) []byte {
 	if isAPIVersion(seg) {
 		return append(dst, seg...)
 	}
-	if stem := seg[:len(seg)-extension(seg)]; randomStem(stem) {
+	if stem := seg[:len(seg)-urlExtension(seg)]; randomStem(stem) {
 		dst = append(dst, urlToken...)
 		seg = seg[len(stem):]
 	}
@@ -68,8 +68,8 @@ func wholeURLSegment(seg []byte, all uint8) string {
 	return ""
 }
 
-// extension returns the length of a file name's extension with its dot, or 0.
-func extension(seg []byte) int {
+// urlExtension returns the length of a file name's extension with its dot, or 0.
+func urlExtension(seg []byte) int {
 	for n := 1; n <= 6 && n < len(seg); n++ {
 		c := seg[len(seg)-n]
 		if c == '.' {

@@ -156,7 +156,7 @@ func wellKnown(run []byte) bool {
 // shapeAt recognises what spans delimiters: UUIDs, dates, versions, addresses.
 // It returns the placeholder and the length, which is 0 if there is none.
 func shapeAt(seg []byte) (string, int) {
-	if len(seg) >= 36 && isUUID(seg) && boundary(seg, 36) {
+	if len(seg) >= 36 && isUUID(seg) && urlBoundary(seg, 36) {
 		return urlUUID, 36
 	}
 	if urlClass[seg[0]]&urlDigit == 0 {
@@ -181,8 +181,8 @@ func isAPIVersion(seg []byte) bool {
 	return true
 }
 
-// boundary reports whether a token may end at i.
-func boundary(seg []byte, i int) bool {
+// urlBoundary reports whether a token may end at i.
+func urlBoundary(seg []byte, i int) bool {
 	return i == len(seg) || urlClass[seg[i]]&urlAlnum == 0
 }
 
@@ -205,13 +205,13 @@ func dottedAt(seg []byte) (string, int) {
 	parts, octets, i := 0, true, 0
 	for {
 		n := digitRun(seg[i:])
-		if n == 0 || !boundary(seg, i+n) {
+		if n == 0 || !urlBoundary(seg, i+n) {
 			break
 		}
 		parts++
-		octets = octets && n <= 3 && number(seg[i:i+n]) <= 255
+		octets = octets && n <= 3 && urlNumber(seg[i:i+n]) <= 255
 		i += n
-		if i+1 >= len(seg) || seg[i] != '.' || urlClass[seg[i+1]]&urlDigit == 0 || !boundary(seg, i+1+digitRun(seg[i+1:])) {
+		if i+1 >= len(seg) || seg[i] != '.' || urlClass[seg[i+1]]&urlDigit == 0 || !urlBoundary(seg, i+1+digitRun(seg[i+1:])) {
 			break
 		}
 		i++
@@ -236,8 +236,8 @@ func digitRun(seg []byte) int {
 
 func isDigits(seg []byte) bool { return len(seg) > 0 && digitRun(seg) == len(seg) }
 
-// number returns the value of a few digits, or a large one.
-func number(digits []byte) int {
+// urlNumber returns the value of a few digits, or a large one.
+func urlNumber(digits []byte) int {
 	if len(digits) > 9 {
 		return 1 << 30
 	}
