@@ -51,15 +51,22 @@ func (s *spy) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBa
 	if s.err != nil {
 		return nil, s.err
 	}
-	cells, err := s.Store.Cells(ctx, q)
-	if err == nil && q.Granularity <= s.dropped {
-		for i := range cells.States {
-			for j := range cells.States[i].Ints {
-				cells.States[i].Ints[j] /= 2
-			}
-		}
+	return s.Store.Cells(ctx, q)
+}
+
+func (s *spy) Coverage(ctx context.Context, rollup string, from, to int64) (*millrace.Coverage, error) {
+	c, err := s.Store.Coverage(ctx, rollup, from, to)
+	if err != nil {
+		return nil, err
 	}
-	return cells, err
+	everything := []millrace.Span{{From: from, To: to}}
+	if s.dropped >= millrace.Minute {
+		c.NoMinutes = everything
+	}
+	if s.dropped >= millrace.Hour {
+		c.NoHours = everything
+	}
+	return c, nil
 }
 
 func (s *spy) SQL(_ context.Context, _ string, lim millrace.SQLLimits) (*millrace.Table, error) {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -12,16 +13,14 @@ type Options struct {
 	SQLTimeout millrace.Duration `yaml:"sql_timeout" default:"30s" doc:"longest one SQL statement may run; longer is answered 504" example:"1m"`
 	SQLRows    int               `yaml:"sql_rows" default:"10000" doc:"most rows one SQL statement may return; more is answered 413, so that an answer fits in memory and on a screen" example:"50000"`
 	Timeout    millrace.Duration `yaml:"timeout" default:"30s" doc:"longest one rollup or log query may run" example:"1m"`
-	KeepMinute millrace.Duration `yaml:"keep_minute" default:"8d" doc:"how long minute cells are kept, as the store is told; ranges older than this are answered from hours where minutes are gone" example:"14d"`
-	KeepHour   millrace.Duration `yaml:"keep_hour" default:"90d" doc:"how long hour cells are kept, as the store is told; ranges older than this are answered from days where hours are gone" example:"180d"`
+	RawRows    int64             `yaml:"raw_rows" default:"5000000" doc:"most raw rows one rollup query may read where no cells answer it; more is answered 413. A million takes about a second." example:"20000000"`
 }
 
 // DefaultOptions returns the documented defaults.
 func DefaultOptions() Options {
 	return Options{
 		SQLTimeout: millrace.Duration(30 * time.Second), SQLRows: 10_000,
-		Timeout:    millrace.Duration(30 * time.Second),
-		KeepMinute: millrace.Duration(8 * 24 * time.Hour), KeepHour: millrace.Duration(90 * 24 * time.Hour),
+		Timeout: millrace.Duration(30 * time.Second), RawRows: 5_000_000,
 	}
 }
 
@@ -34,9 +33,8 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	}
 	dur("sql_timeout", o.SQLTimeout, time.Millisecond, time.Hour)
 	dur("timeout", o.Timeout, time.Millisecond, time.Hour)
-	dur("keep_minute", o.KeepMinute, time.Hour, 10*365*24*time.Hour)
-	dur("keep_hour", o.KeepHour, time.Hour, 10*365*24*time.Hour)
 	millrace.Range(v, path+".sql_rows", o.SQLRows, 1, 1_000_000)
+	millrace.Range(v, path+".raw_rows", o.RawRows, 1, 1_000_000_000)
 }
 
 // Deps is what a Service stands on.
@@ -55,19 +53,19 @@ type Deps struct {
 type Service struct {
 	deps    Deps
 	opts    Options
-	schemas map[string]*millrace.RollupSchema
-	names   []string // of rollups, in the order given
+	schemas atomic.Pointer[[]millrace.RollupSchema]
 }
 
 // New returns a Service. Deps.Store and Deps.Now are required.
 func New(d Deps, o Options) *Service {
-	s := &Service{deps: d, opts: o, schemas: make(map[string]*millrace.RollupSchema, len(d.Schemas))}
-	for i := range d.Schemas {
-		s.schemas[d.Schemas[i].Name] = &d.Schemas[i]
-		s.names = append(s.names, d.Schemas[i].Name)
-	}
+	s := &Service{deps: d, opts: o}
+	s.SetSchemas(d.Schemas)
 	return s
 }
+
+// SetSchemas replaces the rollups that can be asked, when the configuration is
+// loaded again. The Store must know them already. The list is kept.
+func (s *Service) SetSchemas(schemas []millrace.RollupSchema) { s.schemas.Store(&schemas) }
 
 // Now returns the service's idea of the current time.
 func (s *Service) Now() time.Time { return s.deps.Now() }
@@ -83,14 +81,19 @@ func (s *Service) CompleteUntil() time.Time {
 
 // Schema returns the rollup of that name, or ErrNotFound naming those that exist.
 func (s *Service) Schema(name string) (*millrace.RollupSchema, error) {
-	if sc, ok := s.schemas[name]; ok {
-		return sc, nil
+	all := s.Schemas()
+	var names []string
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i], nil
+		}
+		names = append(names, all[i].Name)
 	}
-	return nil, millrace.Errorf(millrace.ErrNotFound, "no rollup %q; there are %s", name, nameList(s.names))
+	return nil, millrace.Errorf(millrace.ErrNotFound, "no rollup %q; there are %s", name, nameList(names))
 }
 
 // Schemas returns all rollups in the order of the configuration.
-func (s *Service) Schemas() []millrace.RollupSchema { return s.deps.Schemas }
+func (s *Service) Schemas() []millrace.RollupSchema { return *s.schemas.Load() }
 
 // Stats returns the store's sizes and states.
 func (s *Service) Stats(ctx context.Context) (*millrace.StoreStats, error) {

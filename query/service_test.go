@@ -16,10 +16,10 @@ func TestOptions(t *testing.T) {
 	var v millrace.Violations
 	o.Validate("query", &v)
 	must(t, v.Err())
-	o.SQLRows, o.SQLTimeout, o.KeepMinute = 0, 0, millrace.Duration(time.Minute)
+	o.SQLRows, o.SQLTimeout, o.RawRows = 0, 0, 0
 	o.Validate("query", &v)
 	err := v.Err()
-	for _, name := range []string{"query.sql_rows", "query.sql_timeout", "query.keep_minute"} {
+	for _, name := range []string{"query.sql_rows", "query.sql_timeout", "query.raw_rows"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported: %v", name, err)
 		}

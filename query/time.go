@@ -79,6 +79,38 @@ func ParseRange(from, to string, now time.Time) (Range, error) {
 	return r, r.check()
 }
 
+// IsAbsolute reports whether a time that ParseTime takes names an instant, rather
+// than one relative to now: such an end of a range is meant exactly.
+func IsAbsolute(s string) bool {
+	s = strings.TrimSpace(s)
+	return s != "" && s != "now" && s[0] != '-' && s[0] != '+'
+}
+
+// ParseZone reads the name of a time zone, such as Europe/Berlin; "" is UTC.
+func ParseZone(s string) (*time.Location, error) {
+	if s == "" {
+		return time.UTC, nil
+	}
+	loc, err := time.LoadLocation(s)
+	if err != nil || s == "Local" {
+		return nil, millrace.Errorf(millrace.ErrInvalid, "tz %q: must be a name of the IANA time zone database such as Europe/Berlin", millrace.Example([]byte(s)))
+	}
+	return loc, nil
+}
+
+// ParseCompare reads how much earlier another period is: -1d, -7d; "" is none.
+func ParseCompare(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	text, ok := strings.CutPrefix(s, "-")
+	d, err := millrace.ParseDuration(text)
+	if !ok || err != nil || d <= 0 || d%time.Minute != 0 {
+		return 0, millrace.Errorf(millrace.ErrInvalid, "compare %q: must be whole minutes back, such as -1d or -7d", millrace.Example([]byte(s)))
+	}
+	return d, nil
+}
+
 func (r Range) check() error {
 	if !r.From.Before(r.To) {
 		return millrace.Errorf(millrace.ErrInvalid, "from (%s) must be before to (%s)",

@@ -29,6 +29,7 @@ type rollupInfo struct {
 	Dimensions []string     `json:"dimensions"`
 	Sets       []rollupSet  `json:"sets"`
 	Metrics    []metricInfo `json:"metrics"`
+	Derived    []derived    `json:"derived"`
 }
 
 type rollupSet struct {
@@ -40,6 +41,12 @@ type metricInfo struct {
 	Name     string `json:"name"`
 	Function string `json:"function"`
 	Field    string `json:"field"`
+	Where    string `json:"where"`
+}
+
+type derived struct {
+	Name       string `json:"name"`
+	Expression string `json:"expression"`
 }
 
 func (s *Server) listRollups(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -48,7 +55,7 @@ func (s *Server) listRollups(_ http.ResponseWriter, r *http.Request) (any, error
 	}
 	out := []rollupInfo{}
 	for _, sc := range s.Query.Schemas() {
-		info := rollupInfo{Name: sc.Name, Where: sc.Where, Dimensions: nonNil(sc.Dimensions), Sets: []rollupSet{}, Metrics: []metricInfo{}}
+		info := rollupInfo{Name: sc.Name, Where: sc.Where, Dimensions: nonNil(sc.Dimensions), Sets: []rollupSet{}, Metrics: []metricInfo{}, Derived: []derived{}}
 		for _, set := range sc.Sets {
 			rs := rollupSet{Dimensions: []string{}, Granularities: []string{}}
 			for _, d := range set.Dims {
@@ -60,7 +67,10 @@ func (s *Server) listRollups(_ http.ResponseWriter, r *http.Request) (any, error
 			info.Sets = append(info.Sets, rs)
 		}
 		for _, m := range sc.Metrics {
-			info.Metrics = append(info.Metrics, metricInfo{m.Name, string(m.Func), m.Field})
+			info.Metrics = append(info.Metrics, metricInfo{m.Name, string(m.Func), m.Field, m.Where})
+		}
+		for _, d := range sc.Derived {
+			info.Derived = append(info.Derived, derived{d.Name, d.Expr})
 		}
 		out = append(out, info)
 	}
@@ -75,19 +85,8 @@ func nonNil(list []string) []string {
 }
 
 func (s *Server) rollup(_ http.ResponseWriter, r *http.Request) (any, error) {
-	p := parseParams(r.URL.RawQuery, "metrics", "by", "where", "from", "to", "step", "order", "limit")
-	req := query.RollupRequest{
-		Rollup: r.PathValue("name"), Metrics: p.list("metrics"), By: p.list("by"), Where: p.get("where"),
-		Order: p.get("order"), Limit: p.count("limit", query.MaxRows),
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	var err error
-	if req.Range, err = query.ParseRange(p.get("from"), p.get("to"), s.Now()); err != nil {
-		return nil, err
-	}
-	if req.Step, err = query.ParseStep(p.get("step")); err != nil {
+	req, err := s.rollupRequest(r)
+	if err != nil {
 		return nil, err
 	}
 	res, err := s.Query.Rollup(r.Context(), req)
@@ -100,6 +99,32 @@ func (s *Server) rollup(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Columns       []string   `json:"columns"`
 		Rows          [][]any    `json:"rows"`
 	}{instant(res.CompleteUntil), res.Source, res.Columns, res.Rows}, nil
+}
+
+// rollupRequest reads the question. Ends of the range that name an instant are
+// exact, relative ones are widened to whole minutes.
+func (s *Server) rollupRequest(r *http.Request) (query.RollupRequest, error) {
+	p := parseParams(r.URL.RawQuery, "metrics", "by", "where", "having", "from", "to", "step", "tz", "compare", "order", "limit")
+	from, to := p.get("from"), p.get("to")
+	req := query.RollupRequest{
+		Rollup: r.PathValue("name"), Metrics: p.expressions("metrics"), By: p.list("by"), Where: p.get("where"), Having: p.get("having"),
+		ExactFrom: query.IsAbsolute(from), ExactTo: query.IsAbsolute(to), Order: p.list("order"), Limit: p.count("limit", query.MaxRows),
+	}
+	if p.err != nil {
+		return req, p.err
+	}
+	var err error
+	if req.Range, err = query.ParseRange(from, to, s.Now()); err != nil {
+		return req, err
+	}
+	if req.Step, err = query.ParseStep(p.get("step")); err != nil {
+		return req, err
+	}
+	if req.Zone, err = query.ParseZone(p.get("tz")); err != nil {
+		return req, err
+	}
+	req.Compare, err = query.ParseCompare(p.get("compare"))
+	return req, err
 }
 
 // logsRequest reads what the three log paths have in common.

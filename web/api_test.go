@@ -62,7 +62,7 @@ func TestRollupAPI(t *testing.T) {
 	f := newFixture(t, setting{now: fixedNow, lines: 20})
 	q := url.Values{"metrics": {"pv,rt_p99_9"}, "by": {"status"}, "where": {"status<500"}, "from": {"-3h"}, "order": {"-pv"}, "limit": {"2"}}
 	got := get[rollupAnswer](t, f, "/api/v1/rollups/traffic?"+q.Encode())
-	if strings.Join(got.Columns, ",") != "status,pv,rt_p99_9" || len(got.Rows) != 2 || got.Rows[0][0] != "200" || got.Source != "1m" {
+	if strings.Join(got.Columns, ",") != "status,pv,rt_p99_9" || len(got.Rows) != 2 || got.Rows[0][0] != "200" || got.Source != "1h+1m" {
 		t.Errorf("answer %+v", got)
 	}
 	if !got.CompleteUntil.Equal(fixedNow.Add(-90 * time.Second)) {
@@ -115,7 +115,9 @@ func TestProblems(t *testing.T) {
 	check("GET", "/api/v1/rollups/traffic?from=-1h&from=-2h", "", 400, "given 2 times")
 	check("GET", "/api/v1/rollups/traffic?from=yesterday", "", 400, "from: time")
 	check("GET", "/api/v1/rollups/traffic?from=now&to=-1h", "", 400, "must be before")
-	check("GET", "/api/v1/rollups/traffic?by=url,status", "", 400, "keeps no set with url and status")
+	check("GET", "/api/v1/rollups/traffic?having=pv+pv", "", 400, "having: position 4")
+	check("GET", "/api/v1/rollups/traffic?tz=Mars", "", 400, "IANA")
+	check("GET", "/api/v1/rollups/traffic?compare=1d", "", 400, "such as -1d")
 	check("GET", "/api/v1/rollups/traffic?step=10s", "", 400, "whole minutes")
 	check("GET", "/api/v1/rollups/traffic?limit=x", "", 400, "between 1 and 100000")
 	check("GET", "/api/v1/rollups/traffic?%zz", "", 400, "malformed")

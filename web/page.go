@@ -100,8 +100,9 @@ func curlExample(r *http.Request, now time.Time) string {
 	return fmt.Sprintf(`curl '%s://%s/ingest?source=web' --data-binary '%s'`, scheme, r.Host, line)
 }
 
-// ask runs a rollup for a panel.
+// ask runs a rollup for a panel. A page does not read raw rows by the million.
 func (s *Server) ask(ctx context.Context, req query.RollupRequest) (*query.RollupResult, error) {
+	req.CellsOnly = true
 	res, err := s.Query.Rollup(ctx, req)
 	if err != nil && millrace.ErrorCode(err) == millrace.ErrInternal {
 		s.Log.Error("page query failed", "rollup", req.Rollup, "error", err)

@@ -283,7 +283,7 @@ func (s *Server) traffic(v *view) any {
 // top asks for the largest groups of a dimension.
 func (s *Server) top(v *view, dim, where string, metrics ...string) (*query.RollupResult, error) {
 	return s.ask(v.ctx, query.RollupRequest{
-		Rollup: "traffic", Metrics: metrics, By: []string{dim}, Where: where, Range: v.Range, Order: "-pv", Limit: tableRows,
+		Rollup: "traffic", Metrics: metrics, By: []string{dim}, Where: where, Range: v.Range, Order: []string{"-pv"}, Limit: tableRows,
 	})
 }
 

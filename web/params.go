@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/formula"
 )
 
 // params reads the query of a request strictly: an unknown or repeated name is
@@ -57,6 +58,9 @@ func (p *params) list(name string) []string {
 	}
 	return out
 }
+
+// expressions splits a value at commas outside of parentheses and quotes.
+func (p *params) expressions(name string) []string { return formula.Split(p.get(name)) }
 
 // count reads a whole number between 1 and limit; 0 if it is not given.
 func (p *params) count(name string, limit int) int {
