@@ -72,6 +72,7 @@ type cli struct {
 	Search   searchCmd   `cmd:"" help:"Search raw logs."`
 	Ledger   ledgerCmd   `cmd:"" help:"Show what became of every event."`
 	Backfill backfillCmd `cmd:"" help:"Make a rollup complete for the past, from the raw rows."`
+	Rules    rulesCmd    `cmd:"" help:"Show, change and try the rules of sources."`
 	Keys     keysCmd     `cmd:"" help:"Create, list and revoke keys."`
 	Config   configCmd   `cmd:"" help:"Check a configuration, or print the reference."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -109,11 +110,25 @@ func (m *Main) ParseFlags(args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("BUG: command line: %w", err)
 	}
-	m.command, err = parser.Parse(args)
+	m.command, err = parser.Parse(relative(args))
 	if err != nil {
 		return &millrace.Error{Code: millrace.ErrInvalid, Message: err.Error(), Hint: "millrace --help lists commands and flags"}
 	}
 	return nil
+}
+
+// relative joins times such as -1h to the flag before them, which the parser
+// would take for flags.
+func relative(args []string) []string {
+	var out []string
+	for _, a := range args {
+		if n := len(out); n > 0 && (out[n-1] == "--from" || out[n-1] == "--to") && len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
+			out[n-1] += "=" + a
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // Run runs the command until it is done or ctx ends.

@@ -45,6 +45,7 @@ type instance struct {
 	t    *testing.T
 	url  string
 	data string
+	conf string // path of its configuration
 	stop func() error
 	cmd  *exec.Cmd     // nil in this process
 	logs *lockedBuffer // what it wrote to stderr
@@ -85,7 +86,9 @@ func boot(t *testing.T, dir, extra string, args ...string) *instance {
 	in := &instance{t: t, data: dir, logs: &lockedBuffer{}}
 	ready := make(chan string, 1)
 	m := &Main{Stdin: strings.NewReader(""), Stdout: in.logs, Stderr: in.logs, Now: time.Now, Ready: func(url string) { ready <- url }}
-	if err := m.ParseFlags(serveArgs(t, dir, extra, args)); err != nil {
+	args = serveArgs(t, dir, extra, args)
+	in.conf = args[2]
+	if err := m.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -106,7 +109,8 @@ func boot(t *testing.T, dir, extra string, args ...string) *instance {
 	return in
 }
 
-func serveArgs(t *testing.T, dir, extra string, args []string) []string {
+// writeConfig writes a configuration with what tests run with.
+func writeConfig(t *testing.T, path, extra string) {
 	t.Helper()
 	if !strings.Contains(extra, "pipeline:") {
 		extra += testIntervals
@@ -114,10 +118,15 @@ func serveArgs(t *testing.T, dir, extra string, args []string) []string {
 	if !strings.Contains(extra, "disk_high:") {
 		extra += testConfig
 	}
-	cfg := filepath.Join(t.TempDir(), "millrace.yaml")
-	if err := os.WriteFile(cfg, []byte(extra), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(extra), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func serveArgs(t *testing.T, dir, extra string, args []string) []string {
+	t.Helper()
+	cfg := filepath.Join(t.TempDir(), "millrace.yaml")
+	writeConfig(t, cfg, extra)
 	if !slices.Contains(args, "--http") {
 		args = append(args, "--http", "127.0.0.1:0")
 	}
@@ -138,7 +147,9 @@ func spawn(t *testing.T, dir, extra, failpoints string, args ...string) *instanc
 func trySpawn(t *testing.T, dir, extra, failpoints string, args ...string) (*instance, error) {
 	t.Helper()
 	in := &instance{t: t, data: dir, logs: &lockedBuffer{}}
-	in.cmd = exec.Command(os.Args[0], serveArgs(t, dir, extra, args)...)
+	args = serveArgs(t, dir, extra, args)
+	in.conf = args[2]
+	in.cmd = exec.Command(os.Args[0], args...)
 	in.cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1", "MILLRACE_FAILPOINTS="+failpoints)
 	in.cmd.Stderr = in.logs
 	out, err := in.cmd.StdoutPipe()
@@ -262,4 +273,13 @@ func (in *instance) drain(n int) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	in.t.Fatalf("not drained: received %v, want %s\n%s", got, want, in.logs)
+}
+
+// TestRelativeTimes: -1h after --from is a time, not a flag.
+func TestRelativeTimes(t *testing.T) {
+	got := relative([]string{"rollup", "traffic", "--from", "-1d12h", "--to", "now", "--by", "-x", "--to", "-5m"})
+	want := []string{"rollup", "traffic", "--from=-1d12h", "--to", "now", "--by", "-x", "--to=-5m"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
