@@ -166,6 +166,14 @@ func (v Value) Float() (float64, bool) {
 	return 0, false
 }
 
+// Literal returns how a float was written, "" if that is not known.
+func (v Value) Literal() string {
+	if v.kind != ValueFloat {
+		return ""
+	}
+	return v.str
+}
+
 // String returns v as text: numbers in their shortest or original form, JSON
 // fragments as they are. It allocates for numbers.
 func (v Value) String() string {

@@ -19,11 +19,11 @@ func mustCompile(t testing.TB, text string) *Program {
 	t.Helper()
 	r, err := Parse([]byte(text))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+		t.Fatalf("%v\nin %.2000s", err, text)
 	}
 	p, err := Compile(r, testOptions())
 	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+		t.Fatalf("%v\nin %.2000s", err, text)
 	}
 	return p
 }

@@ -12,6 +12,8 @@ type Program struct {
 	masks []compiledStep
 	opts  Options
 	rules *Rules
+
+	folders int // url_template steps
 }
 
 type compiledStep struct {
@@ -44,6 +46,7 @@ type compiler struct {
 	opts       Options
 	violations []Violation
 	names      map[string]string // grok patterns
+	folders    int               // of url_template steps
 }
 
 // Compile checks the rules and compiles them; errors as Parse.
@@ -71,6 +74,7 @@ func Compile(r *Rules, o Options) (*Program, error) {
 	if len(c.violations) > 0 {
 		return nil, &Error{c.violations}
 	}
+	p.folders = c.folders
 	return p, nil
 }
 
@@ -173,6 +177,8 @@ func (c *compiler) step(path string, st *Step, name string) action {
 		return r
 	case "classify":
 		return c.classify(at, st.Classify)
+	case "url_template", "user_agent", "country", "static":
+		return c.enrich(at, st)
 	}
 	c.bad(path, nil, "the step does nothing; it must have one of %s", strings.Join(StepKinds(), ", "))
 	return nil

@@ -58,7 +58,7 @@ func (p *Program) explain(s *Scratch, i int, st *compiledStep) StepReport {
 	started := time.Now()
 	got := s.step(st)
 	took := time.Since(started)
-	c := &s.counts[i]
+	c := &s.state.counts[i]
 	c.Events++
 	c.count(got)
 	r := StepReport{Name: st.name, Kind: st.kind, Path: st.path, Outcome: outcomeNames[got], Nanos: int64(took)}

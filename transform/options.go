@@ -52,6 +52,11 @@ type Options struct {
 	// case.
 	Level func(name string) (standard string, lossy, known bool)
 
+	// Countries is what the step country looks addresses up in; rules that have
+	// one are refused without it. A newer file gives other countries, so replays
+	// are the same only as long as it stays.
+	Countries *CountryFile
+
 	// HashKey is the secret of this installation that masks hash with. A mask
 	// that states no salt is refused without it.
 	HashKey []byte

@@ -41,6 +41,11 @@ type Step struct {
 	Remove   []string
 	Rename   []Pair // old name to new name
 	Classify []Case
+
+	URLTemplate *URLTemplate
+	UserAgent   *UserAgent
+	Country     *Country
+	Static      *StaticStep
 }
 
 // Pair is one line of a mapping, in the order of the text.
@@ -174,16 +179,20 @@ func (r *reader) step(path string, n ast.Node) Step {
 	}
 	before := len(r.violations)
 	r.mapping(path, n, keys{
-		"name":    r.into(&s.Name),
-		"when":    r.into(&s.When),
-		"reason":  r.into(&s.Reason),
-		"extract": does("extract", func(at string, n ast.Node) { s.Extract = r.extract(at, n) }),
-		"set":     does("set", func(at string, n ast.Node) { s.Set = r.ordered(at, n) }),
-		"drop":    does("drop", r.into(&s.Drop)),
-		"convert": does("convert", func(at string, n ast.Node) { s.Convert = r.ordered(at, n) }),
-		"time":    does("time", func(at string, n ast.Node) { s.Time = r.time(at, n) }),
-		"remove":  does("remove", func(at string, n ast.Node) { s.Remove = r.texts(at, n, MaxCaptures) }),
-		"rename":  does("rename", func(at string, n ast.Node) { s.Rename = r.ordered(at, n) }),
+		"name":         r.into(&s.Name),
+		"when":         r.into(&s.When),
+		"reason":       r.into(&s.Reason),
+		"extract":      does("extract", func(at string, n ast.Node) { s.Extract = r.extract(at, n) }),
+		"set":          does("set", func(at string, n ast.Node) { s.Set = r.ordered(at, n) }),
+		"drop":         does("drop", r.into(&s.Drop)),
+		"convert":      does("convert", func(at string, n ast.Node) { s.Convert = r.ordered(at, n) }),
+		"time":         does("time", func(at string, n ast.Node) { s.Time = r.time(at, n) }),
+		"remove":       does("remove", func(at string, n ast.Node) { s.Remove = r.texts(at, n, MaxCaptures) }),
+		"rename":       does("rename", func(at string, n ast.Node) { s.Rename = r.ordered(at, n) }),
+		"url_template": does("url_template", func(at string, n ast.Node) { s.URLTemplate = r.urlTemplate(at, n) }),
+		"user_agent":   does("user_agent", func(at string, n ast.Node) { s.UserAgent = r.userAgent(at, n) }),
+		"country":      does("country", func(at string, n ast.Node) { s.Country = r.country(at, n) }),
+		"static":       does("static", func(at string, n ast.Node) { s.Static = r.static(at, n) }),
 		"classify": does("classify", func(at string, n ast.Node) {
 			r.list(at, n, MaxPatterns, func(at string, n ast.Node) { s.Classify = append(s.Classify, r.oneCase(at, n)) })
 		}),
@@ -199,7 +208,7 @@ func (r *reader) step(path string, n ast.Node) Step {
 
 // StepKinds returns the keys that say what a step does.
 func StepKinds() []string {
-	return []string{"extract", "set", "drop", "convert", "time", "remove", "rename", "classify"}
+	return []string{"extract", "set", "drop", "convert", "time", "remove", "rename", "classify", "url_template", "user_agent", "country", "static"}
 }
 
 func (r *reader) extract(path string, n ast.Node) *Extract {

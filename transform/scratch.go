@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"slices"
 	"time"
 	"unsafe"
 
@@ -14,8 +15,8 @@ type Scratch struct {
 	p      *Program
 	b      *millrace.Batch
 	e      *millrace.Event
-	counts []Count // of p
-	byProg map[*Program][]Count
+	state  *progState // of p
+	byProg map[*Program]*progState
 
 	left    int // bytes this event may still allocate
 	pending []assignment
@@ -23,6 +24,17 @@ type Scratch struct {
 	reason  string // the drop's
 	buf     []byte
 	tick    uint32
+
+	agents    AgentCache
+	countries CountryCache
+}
+
+// progState is what a Scratch keeps for one program.
+type progState struct {
+	counts  []Count // of steps, then masks
+	ran     bool    // since the counters were taken
+	folders []*Folder
+	observe func(path string)
 }
 
 // Count is what a step or mask did since the counters were taken.
@@ -49,30 +61,45 @@ func (c *Count) add(o Count) {
 // Add adds the counters of another.
 func (c *Count) Add(o Count) { c.add(o) }
 
-// Take returns the counters of p's steps, then masks, in the order of
-// p.Names, and forgets them; nil if p did not run since.
+// Take returns the counters of p's steps, then masks, in the order of p.Names,
+// and sets them to zero; nil if p did not run since.
 func (s *Scratch) Take(p *Program) []Count {
-	c := s.byProg[p]
-	delete(s.byProg, p)
-	if s.p == p {
-		s.p, s.counts = nil, nil
+	st := s.byProg[p]
+	if st == nil || !st.ran {
+		return nil
 	}
-	return c
+	out := slices.Clone(st.counts)
+	clear(st.counts)
+	st.ran = false
+	return out
 }
 
-// begin makes p the current program.
+// Forget drops what is kept for a program that will not run again.
+func (s *Scratch) Forget(p *Program) {
+	delete(s.byProg, p)
+	if s.p == p {
+		s.p, s.state = nil, nil
+	}
+}
+
+func (s *Scratch) stateOf(p *Program) *progState {
+	st := s.byProg[p]
+	if st == nil {
+		st = &progState{counts: make([]Count, len(p.steps)+len(p.masks)), folders: make([]*Folder, p.folders)}
+		if s.byProg == nil {
+			s.byProg = map[*Program]*progState{}
+		}
+		s.byProg[p] = st
+	}
+	return st
+}
+
+// begin makes p the current program and e the current event.
 func (s *Scratch) begin(p *Program, b *millrace.Batch, e *millrace.Event) {
 	if s.p != p {
-		s.p = p
-		s.counts = s.byProg[p]
-		if s.counts == nil {
-			if s.byProg == nil {
-				s.byProg = map[*Program][]Count{}
-			}
-			s.counts = make([]Count, len(p.steps)+len(p.masks))
-			s.byProg[p] = s.counts
-		}
+		s.p, s.state = p, s.stateOf(p)
 	}
+	s.state.ran = true
 	s.b, s.e = b, e
 	s.left = MaxMemory
 	s.tick++
@@ -86,7 +113,7 @@ func (s *Scratch) sampled() bool { return s.tick%sampleEvery == 1 }
 
 // run runs one step and counts it.
 func (s *Scratch) run(i int, st *compiledStep) outcome {
-	c := &s.counts[i]
+	c := &s.state.counts[i]
 	c.Events++
 	if !s.sampled() {
 		out := s.step(st)

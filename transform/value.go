@@ -52,7 +52,7 @@ func fromValue(v *millrace.Value) value {
 		if !ok {
 			return value{}
 		}
-		return floatValue(f)
+		return value{s: v.Literal(), n: math.Float64bits(f), k: float}
 	case millrace.ValueBool:
 		i, _ := v.Int()
 		return value{n: uint64(i), k: boolean}
