@@ -175,7 +175,7 @@ func alnumRun(seg []byte) (n int, all uint8) {
 
 // appendRun appends a run of letters and digits, or what stands for it.
 func appendRun(dst []byte, base int, run []byte) []byte {
-	r := describeRun(run)
+	r := urlRunOf(run)
 	if p := r.placeholder(run); p != "" {
 		return appendPlaceholder(dst, base, p)
 	}

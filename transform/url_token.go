@@ -21,7 +21,7 @@ type urlRun struct {
 	ascii                bool
 }
 
-func describeRun(run []byte) (r urlRun) {
+func urlRunOf(run []byte) (r urlRun) {
 	r.hex, r.ascii = true, true
 	var prev uint8
 	for _, c := range run {
