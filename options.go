@@ -134,8 +134,13 @@ func (v *Violations) Add(path string, value any, bound string) {
 	v.Append(&Violation{Path: path, Message: fmt.Sprintf("%v: must be %s", value, bound)})
 }
 
-// Append adds a violation in its own words.
-func (v *Violations) Append(one *Violation) { v.list = append(v.list, one) }
+// Append adds a violation in its own words, unless it was added just before.
+func (v *Violations) Append(one *Violation) {
+	if n := len(v.list); n > 0 && *v.list[n-1] == *one {
+		return
+	}
+	v.list = append(v.list, one)
+}
 
 // List returns the violations, for those who know where the settings stand to
 // fill in Line and Column.

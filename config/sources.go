@@ -20,7 +20,8 @@ type Sources map[string]*Source
 
 // Source is what can be set for one source.
 type Source struct {
-	Rules Text `yaml:"rules" doc:"How the source's lines become fields, and which are dropped or changed; see docs/rules.md." example:"{steps: [{drop: level == \"debug\"}]}"`
+	Preset string `yaml:"preset" doc:"Rules that come with millrace, instead of rules: see millrace rules presets." example:"nginx-access"`
+	Rules  Text   `yaml:"rules" doc:"How the source's lines become fields, and which are dropped or changed; see docs/rules.md." example:"{steps: [{drop: level == \"debug\"}]}"`
 }
 
 // Text is a part of the file that another package reads: its lines as written,
@@ -45,12 +46,27 @@ func SplitSource(name string) (project, source string) {
 func (s Sources) Seeds() []pipeline.Seed {
 	var out []pipeline.Seed
 	for _, name := range slices.Sorted(maps.Keys(s)) {
-		if src := s[name]; src != nil && src.Rules.Text != "" {
-			project, source := SplitSource(name)
-			out = append(out, pipeline.Seed{Project: project, Source: source, Text: src.Rules.Text})
+		text := s[name].text()
+		if text == "" {
+			continue
 		}
+		project, source := SplitSource(name)
+		out = append(out, pipeline.Seed{Project: project, Source: source, Text: text})
 	}
 	return out
+}
+
+// text returns the source's rules, "" for none. Of a preset it is the text, not
+// the name: a later millrace may have other rules under the name, and what is in
+// the queue must be read by those it was stamped with.
+func (s *Source) text() string {
+	if s == nil {
+		return ""
+	}
+	if preset, err := transform.Preset(s.Preset); err == nil {
+		return string(preset)
+	}
+	return s.Rules.Text
 }
 
 func (s Sources) validate(v *millrace.Violations) {
@@ -60,8 +76,19 @@ func (s Sources) validate(v *millrace.Violations) {
 		if !auth.ValidName(project) || !auth.ValidName(strings.TrimSuffix(source, "*")) && source != "*" {
 			v.Add(path, name, "NAME or PROJECT/NAME, each 1 to 128 of A-Z a-z 0-9 . _ -; a source may end in *")
 		}
-		if src := s[name]; src != nil {
-			src.Rules.validate(path+".rules", v)
+		src := s[name]
+		if src == nil {
+			continue
+		}
+		src.Rules.validate(path+".rules", v)
+		if src.Preset == "" {
+			continue
+		}
+		if _, err := transform.Preset(src.Preset); err != nil {
+			v.Append(&millrace.Violation{Path: path + ".preset", Message: millrace.ErrorMessage(err)})
+		}
+		if src.Rules.Text != "" {
+			v.Append(&millrace.Violation{Path: path + ".preset", Message: "stands beside rules: a source has one of them"})
 		}
 	}
 }

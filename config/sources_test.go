@@ -71,8 +71,10 @@ func TestBadRulesHaveTheirPlaceInTheFile(t *testing.T) {
 	f("sources:\n  a: {rules: {steps: [{set: {y: '1 +'}}]}}\n", "line 2, column ", "sources.a.rules.steps[0].set.y")
 	f("sources:\n  a:\n    rules: {steps: [\n     {dorp: 'x'}]}\n", "line 4, column 7: sources.a.rules.steps[0].dorp")
 	f("sources:\n  a b:\n    rules: {}\n  a/b/c:\n  '*a': {}\n  /x: {}\n", "line 2, column 3: sources.a b", "sources.a/b/c", "sources.*a", "sources./x")
-	f("sources:\n  a: {rule: {}}\n", "line 2, column 7: sources.a.rule: unknown setting; there are rules")
+	f("sources:\n  a: {rule: {}}\n", "line 2, column 7: sources.a.rule: unknown setting; there are preset, rules")
 	f("sources: {a: {rules: {stepz: []}}}", "line 1, column ", "stepz")
+	f("sources:\n  a: {preset: nginks}\n  b: {preset: nginx-access, rules: {}}\n",
+		"line 2, column 15: sources.a.preset: preset \"nginks\" is not known; known are ", "line 3, column 15: sources.b.preset: stands beside rules")
 	f("sources:\n  a:\n    rules: text\n", "line 3, column 12: sources.a.rules: must be a mapping")
 }
 
@@ -88,7 +90,7 @@ func TestCheckReload(t *testing.T) {
 	}
 	old := parse("http: 127.0.0.1:1\nqueue: {broker: ['a:1']}\n")
 	if err := old.CheckReload(parse("disk_high: 50\nhttp: 127.0.0.1:1\nqueue: {broker: ['a:1']}\n" +
-		"pipeline: {flush_rows: 7}\ningest: {max_line: 1KiB}\nsources: {a: {rules: {}}}\nrollups: {traffic: null}\nquery: {timeout: 1s}\n")); err != nil {
+		"pipeline: {flush_rows: 7}\ningest: {max_line: 1KiB}\nsources: {a: {rules: {}}}\nrollups: {traffic: null}\n")); err != nil {
 		t.Errorf("everything is live: %v", err)
 	}
 	err := old.CheckReload(parse("http: 127.0.0.1:2\nqueue: {broker: ['b:1']}\npipeline: {flush_rows: 7}\n"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -181,13 +182,14 @@ func (t *tree) named(n ast.Node, into reflect.Value, path string, v *millrace.Vi
 }
 
 // place gives violations that have none the place of the setting, or of the
-// closest one around it that the file has.
+// closest one around it that the file has, and puts all in the file's order.
 func (t *tree) place(v *millrace.Violations) {
 	for _, one := range v.List() {
 		if one.Line == 0 && t.root != nil {
 			one.Line, one.Column = t.find(t.root, one.Path)
 		}
 	}
+	slices.SortStableFunc(v.List(), func(a, b *millrace.Violation) int { return a.Line - b.Line })
 }
 
 // find returns the place of a path below n; 0 if not even its beginning exists.

@@ -22,7 +22,7 @@ type Deps struct {
 	// that carry no version.
 	Rules *RuleBook
 	Now   func() time.Time
-	Log     *slog.Logger
+	Log   *slog.Logger
 }
 
 // Pipeline is the worker. Recover, then Run once; everything else is safe for

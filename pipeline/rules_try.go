@@ -64,40 +64,42 @@ type TrialLine struct {
 
 // Try runs rules on lines as the pipeline does, by the same functions, and
 // stores nothing. ErrInvalid: the rules are wrong; ErrTooLarge: too many lines.
-func (b *RuleBook) Try(ctx context.Context, q millrace.RuleTrial) (*Trial, error) {
+func (b *RuleBook) Try(_ context.Context, q millrace.RuleTrial) (*Trial, error) {
 	current := b.Effective(q.Project, q.Source)
+	tried := current
+	if q.Text != nil {
+		tried = &millrace.RuleVersion{Text: *q.Text, Learned: learnedOf(current)}
+	}
+	return TryRules(q, tried, current, b.opts, b.now)
+}
+
+// TryRules is RuleBook.Try with versions from elsewhere; nil is no rules. q.Text
+// is not looked at. Rules without a version count as changed ones.
+func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts transform.Options, now func() time.Time) (*Trial, error) {
 	t := &Trial{Filtered: map[string]int{}, Steps: []TrialStep{}, Events: []TrialLine{}}
-	var old *transform.Program
-	var err error
-	if current != nil {
-		t.Current = current.Version
-		if old, err = b.Program(ctx, current.Version); err != nil {
+	var programs [2]*transform.Program
+	for i, v := range []*millrace.RuleVersion{tried, current} {
+		if v == nil || strings.TrimSpace(v.Text) == "" {
+			continue
+		}
+		var err error
+		if programs[i], err = CompileRules(v, opts); err != nil {
 			return nil, err
 		}
+		*[]*int64{&t.Version, &t.Current}[i] = v.Version
 	}
-	tried := old
-	if q.Text != nil {
-		tried = nil
-		if strings.TrimSpace(*q.Text) != "" {
-			if tried, err = CompileRules(&millrace.RuleVersion{Text: *q.Text, Learned: learnedOf(current)}, b.opts); err != nil {
-				return nil, err
-			}
-		}
-	} else {
-		t.Version = t.Current
-	}
-	rec, err := b.trialRecord(&q, t)
+	rec, err := trialRecord(&q, t, now())
 	if err != nil || len(rec.Frames) == 0 {
 		return t, err
 	}
-	before := b.run(rec, old, nil)
+	before := trialRun(rec, programs[1], nil, now)
 	reports := make([][]transform.StepReport, len(rec.Frames))
-	after := b.run(rec, tried, func(ordinal int32, x transform.Explanation) { reports[ordinal] = x.Steps })
-	t.count(tried, after)
+	after := trialRun(rec, programs[0], func(ordinal int32, x transform.Explanation) { reports[ordinal] = x.Steps }, now)
+	t.count(programs[0], after)
 	t.compare(rec, before, after, reports)
-	t.DecodeNanos = b.cost(rec, nil)
-	t.RulesNanos = max(0, b.cost(rec, tried)-t.DecodeNanos)
-	t.CurrentNanos = max(0, b.cost(rec, old)-t.DecodeNanos)
+	t.DecodeNanos = trialCost(rec, nil, now)
+	t.RulesNanos = max(0, trialCost(rec, programs[0], now)-t.DecodeNanos)
+	t.CurrentNanos = max(0, trialCost(rec, programs[1], now)-t.DecodeNanos)
 	return t, nil
 }
 
@@ -109,9 +111,9 @@ func learnedOf(v *millrace.RuleVersion) string {
 }
 
 // trialRecord makes a record of the lines as ingest would.
-func (b *RuleBook) trialRecord(q *millrace.RuleTrial, t *Trial) (*millrace.Record, error) {
+func trialRecord(q *millrace.RuleTrial, t *Trial, now time.Time) (*millrace.Record, error) {
 	rec := &millrace.Record{
-		Project: q.Project, Source: q.Source, Format: q.Format, Parts: 1, Arrived: b.now().UnixNano(),
+		Project: q.Project, Source: q.Source, Format: q.Format, Parts: 1, Arrived: now.UnixNano(),
 		Payload: q.Payload, Frames: q.Frames,
 	}
 	if rec.Format == "" {
@@ -138,34 +140,33 @@ func (b *RuleBook) trialRecord(q *millrace.RuleTrial, t *Trial) (*millrace.Recor
 	return rec, nil
 }
 
-// run decodes the record and applies a program. A line on which that panics is
-// set aside, as in the pipeline.
-func (b *RuleBook) run(rec *millrace.Record, p *transform.Program, explain func(int32, transform.Explanation)) *unit {
+// trialRun decodes the record and applies a program. A line on which that
+// panics is set aside, as in the pipeline.
+func trialRun(rec *millrace.Record, p *transform.Program, explain func(int32, transform.Explanation), now func() time.Time) *unit {
 	u := &unit{rec: rec, rules: p}
 	d := &decoding{explain: explain}
 	if err := decodeUnit(d, u); err != nil {
-		s := supervisor{now: b.now}
+		s := supervisor{now: now}
 		s.isolate(u, 0)
 	}
 	return u
 }
 
-// cost returns how long decoding and a program take per line: the shortest of
-// some runs, since others are interrupted and the first finds cold caches.
-func (b *RuleBook) cost(rec *millrace.Record, p *transform.Program) int64 {
-	const runs, limit = 10, 100 * time.Millisecond
+// trialCost returns how long decoding and a program take per line: the shortest
+// of some runs, since others are interrupted and the first finds cold caches.
+func trialCost(rec *millrace.Record, p *transform.Program, now func() time.Time) int64 {
+	const runs, limit = 30, 100 * time.Millisecond
 	u := &unit{rec: rec, rules: p}
 	var d decoding
 	best := time.Duration(1<<63 - 1)
-	for begin := b.now(); b.now().Sub(begin) < limit; {
-		for range runs {
-			began := b.now()
-			u.filtered = u.filtered[:0]
-			if decodeUnit(&d, u) != nil {
-				return 0 // it panics
-			}
-			best = min(best, b.now().Sub(began))
+	begin := now()
+	for i := 0; i < runs && now().Sub(begin) < limit; i++ {
+		began := now()
+		u.filtered = u.filtered[:0]
+		if decodeUnit(&d, u) != nil {
+			return 0 // it panics
 		}
+		best = min(best, now().Sub(began))
 	}
 	return int64(best) / int64(len(rec.Frames))
 }

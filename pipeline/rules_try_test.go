@@ -72,4 +72,3 @@ func TestTry(t *testing.T) {
 		t.Errorf("no lines, no rules: %+v, %v", got, err)
 	}
 }
-

@@ -209,7 +209,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 type violated struct{ wrong *transform.Error }
 
 // ProblemFields implements problem.Detailed.
-func (v violated) ProblemFields() map[string]any { return map[string]any{"violations": v.wrong.Violations} }
+func (v violated) ProblemFields() map[string]any {
+	return map[string]any{"violations": v.wrong.Violations}
+}
 
 // Unwrap keeps the code and the message.
 func (v violated) Unwrap() error { return v.wrong }

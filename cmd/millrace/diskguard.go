@@ -12,7 +12,7 @@ import (
 // never meets a full one. Safe for concurrent use.
 type diskGuard struct {
 	dir     string
-	high    int          // percent in use
+	high    atomic.Int64 // percent in use
 	waiting func() int64 // bytes in the queue that still have to be stored
 	usage   atomic.Pointer[diskUsage]
 }
@@ -50,7 +50,8 @@ func (g *diskGuard) pressure() error {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Message: "the server cannot look at its disk", Err: err}
 	}
 	u := g.usage.Load()
-	limit := u.total / 100 * int64(g.high)
+	high := g.high.Load()
+	limit := u.total / 100 * high
 	if u.free >= ampleSpace || u.used+storedTwice*g.waiting() < limit {
 		return nil
 	}
@@ -59,7 +60,7 @@ func (g *diskGuard) pressure() error {
 		message = "the server's disk would be over %d%% full with what waits to be stored; send again later"
 	}
 	return &millrace.Error{
-		Code: millrace.ErrThrottled, Message: fmt.Sprintf(message, g.high),
+		Code: millrace.ErrThrottled, Message: fmt.Sprintf(message, high),
 		Hint: fmt.Sprintf("free space on the disk of %s, shorten store.retention, or raise disk_high; %s are left", g.dir, millrace.Bytes(u.free>>20<<20)),
 	}
 }

@@ -30,6 +30,9 @@ var (
 	descOpenCells    = desc("rollup_open_cells", "Cells that are not stored yet.")
 	descEarly        = desc("rollup_early_flushes_total", "Flush barriers before their time, for want of memory.")
 	descComplete     = desc("complete_until_seconds", "Time up to which rollups are complete, Unix seconds.")
+	descReloadOK     = desc("config_reload_ok", "1 unless the last attempt to reload the configuration was refused.")
+	descReloadTime   = desc("config_reload_seconds", "When the configuration was last reloaded or refused, Unix seconds; absent if never.")
+	descRuleSources  = desc("rules_sources", "Sources that have rules.")
 	descFaults       = desc("faults", "Places that do not work at the moment.")
 	descQueueBytes   = desc("queue_bytes", "Size of the queue on disk.")
 	descDisk         = desc("disk_bytes", "Space of the data directory's disk.", "state")
@@ -83,11 +86,31 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 	if until := r.server.pipeline.CompleteUntil(); !until.IsZero() {
 		gauge(descComplete, float64(until.UnixNano())/1e9)
 	}
+	r.collectConfig(gauge)
 	gauge(descFaults, float64(len(st.Faults)))
 	gauge(descQueueBytes, float64(snap.QueueBytes))
 	gauge(descDisk, float64(snap.DiskFree), "free")
 	gauge(descDisk, float64(snap.DiskTotal), "total")
 	r.collectStore(counter, gauge)
+}
+
+func (r *statusReporter) collectConfig(gauge func(*prometheus.Desc, float64, ...string)) {
+	at, err := r.server.lastReload()
+	ok := 1.0
+	if err != nil {
+		ok = 0
+	}
+	gauge(descReloadOK, ok)
+	if !at.IsZero() {
+		gauge(descReloadTime, float64(at.UnixNano())/1e9)
+	}
+	sources := 0
+	for _, v := range r.server.rules.List() {
+		if v.Text != "" {
+			sources++
+		}
+	}
+	gauge(descRuleSources, float64(sources))
 }
 
 func collectStages(st pipeline.Status, counter func(*prometheus.Desc, float64, ...string)) {

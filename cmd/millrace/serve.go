@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/millrace/millrace/config"
 )
@@ -12,22 +15,19 @@ type serveCmd struct {
 	Config string   `help:"Configuration file (YAML)." type:"existingfile" placeholder:"FILE"`
 	Data   string   `help:"Directory for all data." placeholder:"DIR"`
 	HTTP   string   `name:"http" help:"Address for pages, API and ingest." placeholder:"ADDR"`
+	Watch  bool     `help:"Reload the configuration file when it changes, besides at SIGHUP and POST /api/v1/config/reload."`
 	Broker []string `help:"Addresses of a Kafka to use instead of the embedded broker." placeholder:"HOST:PORT"`
 	Log    string   `help:"Least level of the server's own log." enum:"debug,info,warn,error" default:"info"`
 }
 
 // Run implements the command.
 func (c *serveCmd) Run(e *env) error {
-	cfg, err := c.load()
-	if err != nil {
-		return err
-	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Log)); err != nil {
 		return fmt.Errorf("BUG: log level: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
-	s, err := startServer(e.ctx, cfg, log, e.now)
+	s, err := startServer(e.ctx, c.load, log, e.now)
 	if err != nil {
 		return err
 	}
@@ -39,15 +39,35 @@ func (c *serveCmd) Run(e *env) error {
 	if e.main.Ready != nil {
 		e.main.Ready(s.url)
 	}
-	select {
-	case <-e.ctx.Done():
-	case err = <-s.failed:
-	}
+	err = c.wait(e, s)
 	e.main.server = nil
 	if cerr := s.close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// wait reads the configuration again at every SIGHUP, and whenever the file
+// changes if that is asked for, until the server is to stop.
+func (c *serveCmd) wait(e *env, s *server) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var changed <-chan struct{}
+	if c.Watch && c.Config != "" {
+		changed = watchFile(e.ctx, c.Config, watchInterval)
+	}
+	for {
+		select {
+		case <-e.ctx.Done():
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-hup:
+		case <-changed:
+		}
+		_ = s.reload(e.ctx) // it is logged, and shown in the status
+	}
 }
 
 // load reads the file and lets flags override it.

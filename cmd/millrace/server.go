@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -28,14 +29,19 @@ import (
 
 // server is everything that serve runs, wired together.
 type server struct {
-	cfg *config.Config
-	log *slog.Logger
-	now func() time.Time
+	cfg  *config.Config                 // as of the start
+	live atomic.Pointer[config.Config]  // as of the last reload
+	load func() (*config.Config, error) // reads the configuration again
+	log  *slog.Logger
+	now  func() time.Time
 
 	queue    *queue.Queue
 	store    millrace.Store
 	meta     millrace.Meta
+	rules    *pipeline.RuleBook
 	pipeline *pipeline.Pipeline
+	query    *query.Service
+	reloads  reloads
 	ingest   *ingest.Handler
 	backfill *pipeline.Backfills
 	disk     *diskGuard
@@ -51,11 +57,16 @@ type server struct {
 	failed chan error // the HTTP server ended by itself
 }
 
-// startServer opens the data directory, recovers the pipeline and listens. On
-// error nothing is left running.
-func startServer(ctx context.Context, cfg *config.Config, log *slog.Logger, now func() time.Time) (*server, error) {
-	s := &server{cfg: cfg, log: log, now: now, failed: make(chan error, 1), stop: func() {}}
-	err := s.open(ctx)
+// startServer reads the configuration, opens the data directory, recovers the
+// pipeline and listens. On error nothing is left running.
+func startServer(ctx context.Context, load func() (*config.Config, error), log *slog.Logger, now func() time.Time) (*server, error) {
+	cfg, err := load()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{cfg: cfg, load: load, log: log, now: now, failed: make(chan error, 1), stop: func() {}}
+	s.live.Store(cfg)
+	err = s.open(ctx)
 	if err == nil {
 		err = s.listen(ctx)
 	}
@@ -72,7 +83,8 @@ func (s *server) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "create data directory", Err: err, Hint: "choose a directory that can be written with --data"}
 	}
-	s.disk = &diskGuard{dir: s.cfg.Data, high: s.cfg.DiskHigh, waiting: func() int64 { return s.queue.Waiting() }}
+	s.disk = &diskGuard{dir: s.cfg.Data, waiting: func() int64 { return s.queue.Waiting() }}
+	s.disk.high.Store(int64(s.cfg.DiskHigh))
 	if err := s.disk.look(); err != nil {
 		return err
 	}
@@ -90,27 +102,27 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.meta = m
+	if err := s.openRules(ctx); err != nil {
+		return err
+	}
 	return s.startPipeline(ctx)
 }
 
 // startPipeline recovers before anything can be appended.
 func (s *server) startPipeline(ctx context.Context) error {
 	rollups := s.cfg.Compile()
-	var schemas []millrace.RollupSchema
-	for _, r := range rollups {
-		schemas = append(schemas, r.RollupSchema)
-	}
+	schemas := schemasOf(rollups)
 	if err := s.store.DefineRollups(ctx, schemas); err != nil {
 		return err
 	}
 	s.pipeline = pipeline.New(s.cfg.Pipeline, pipeline.Deps{
-		Queue: s.queue, Store: s.store, Rollups: rollups, Now: s.now, Log: s.log,
+		Queue: s.queue, Store: s.store, Rollups: rollups, Rules: s.rules, Now: s.now, Log: s.log,
 	})
 	if err := s.pipeline.Recover(ctx); err != nil {
 		return err
 	}
 	s.status = newStatusReporter(s, schemas)
-	s.backfill = pipeline.NewBackfills(s.store, func() (pipeline.Options, []*rollup.Rollup) { return s.cfg.Pipeline, s.cfg.Compile() })
+	s.backfill = pipeline.NewBackfills(s.store, func() (pipeline.Options, []*rollup.Rollup) { c := s.live.Load(); return c.Pipeline, c.Compile() })
 	return nil
 }
 
@@ -159,7 +171,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}
 	s.tally = time.NewTicker(tallyInterval)
 	s.ingest = ingest.New(s.cfg.Ingest, ingest.Deps{
-		Append: s.queue.Append, Pressure: s.pressure, Authorize: guard.Authorize,
+		Append: s.queue.Append, Pressure: s.pressure, Authorize: guard.Authorize, Rules: s.rules.Current,
 		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
 	})
 	seeds, err := s.seeds(ctx)
@@ -167,13 +179,13 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	s.ingest.SeedClients(seeds)
-	q := query.New(query.Deps{
+	s.query = query.New(query.Deps{
 		Store: s.store, Schemas: s.status.schemas, Now: s.now,
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
 	}, s.cfg.Query)
 	return web.New(web.Deps{
-		Query: q, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
-		Metrics: s.status.registry, Backfills: s.backfill, Ready: s.ready, Version: version(), Log: s.log,
+		Query: s.query, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
+		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Ready: s.ready, Version: version(), Log: s.log,
 	})
 }
 

@@ -89,7 +89,7 @@ func (r *statusReporter) refresh() {
 		MemoryBytes: residentBytes(), MemoryLimit: int64(r.server.cfg.Memory),
 		Problems: r.problems(st),
 		Rollups: query.RollupStatus{
-			Bytes: st.Rollups.Bytes, Peak: st.Rollups.PeakBytes, Limit: int64(r.server.cfg.Pipeline.RollupMemory),
+			Bytes: st.Rollups.Bytes, Peak: st.Rollups.PeakBytes, Limit: int64(r.server.live.Load().Pipeline.RollupMemory),
 			Dictionaries: st.Rollups.Dictionaries, OpenCells: st.Rollups.OpenCells, EarlyFlushes: st.Rollups.EarlyFlushes,
 		},
 	}
@@ -135,11 +135,14 @@ func (r *statusReporter) problems(st pipeline.Status) []string {
 			out = append(out, err.Error())
 		}
 	}
+	if at, err := r.server.lastReload(); err != nil {
+		out = append(out, fmt.Sprintf("configuration: refused at %s, the one before stays: %v", at.UTC().Format(time.RFC3339), err))
+	}
 	for _, f := range st.Folded {
 		where := pipeline.FoldedAt(f)
 		out = append(out, fmt.Sprintf("rollup %s: weight %d counted under (other): %s", where, f.Weight, query.FoldedHint(where)))
 	}
-	if limit := int64(r.server.cfg.Pipeline.RollupMemory); st.Rollups.Dictionaries > limit*7/8 {
+	if limit := int64(r.server.live.Load().Pipeline.RollupMemory); st.Rollups.Dictionaries > limit*7/8 {
 		out = append(out, fmt.Sprintf("rollups: dictionaries take %s of pipeline.rollup_memory, %s, and leave too little for cells: raise it, or lower pipeline.dimension_values",
 			millrace.Bytes(st.Rollups.Dictionaries), millrace.Bytes(limit)))
 	}

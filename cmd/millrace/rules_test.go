@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rulesAPI sends JSON and returns status and answer.
+func (in *instance) rulesAPI(method, path string, body any) (int, map[string]any) {
+	in.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	answer := map[string]any{}
+	code, _ := in.call(method, "/api/v1/"+path, strings.NewReader(string(text)), http.Header{"Content-Type": {"application/json"}}, &answer)
+	return code, answer
+}
+
+// TestRulesAPI changes a source's rules over HTTP: lines sent afterwards are read
+// by the new version, and after a restart as well.
+func TestRulesAPI(t *testing.T) {
+	dir := t.TempDir()
+	in := boot(t, dir, reloadRules)
+	line := `{"level":"debug","message":"a","n":1}` + "\n"
+	put := func(source, rules string, want int) map[string]any {
+		t.Helper()
+		code, answer := in.rulesAPI(http.MethodPut, "rules/"+source, map[string]any{"rules": rules, "note": "test"})
+		if code != want {
+			t.Fatalf("PUT %s: %d %v, want %d", source, code, answer, want)
+		}
+		return answer
+	}
+	in.post("source=app", line)
+	first := put("app", `steps: [{drop: 'n == 1', reason: one}]`, 200)["version"]
+	in.post("source=app", line)
+	second := put("app", `steps: [{set: {n: 'n + 1'}}]`, 200)["version"]
+	in.post("source=app", line)
+	if code, _ := in.rulesAPI(http.MethodDelete, "rules/app", nil); code != 200 {
+		t.Errorf("DELETE: %d", code)
+	}
+	in.post("source=app", line)
+	in.drain(4)
+	if got := fmt.Sprint(in.sqlMap("SELECT attrs->>'n', count(*) FROM events GROUP BY ALL")); got != "map[1:2 2:1]" {
+		t.Errorf("n: %s", got)
+	}
+	if got := in.sqlMap("SELECT reason, sum(events) FROM ledger WHERE outcome = 'filtered' GROUP BY reason"); got["one"] != "2" {
+		t.Errorf("filtered %v, want 1 by each sink", got)
+	}
+	put("shop", "steps: []", http.StatusConflict) // the file owns it
+	bad := put("app", "steps: [{dorp: x}]", http.StatusBadRequest)
+	if v, _ := bad["violations"].([]any); len(v) != 1 || !strings.Contains(fmt.Sprint(v), "line:1") {
+		t.Errorf("violations %v", bad)
+	}
+	if code, answer := in.rulesAPI(http.MethodPut, "rules/app", map[string]any{"rules": "steps: []", "after": first}); code != http.StatusConflict {
+		t.Errorf("a change of an old version: %d %v", code, answer)
+	}
+	code, history := in.rulesAPI(http.MethodGet, "rules/app/history", nil)
+	if versions, _ := history["versions"].([]any); code != 200 || len(versions) != 3 {
+		t.Errorf("history: %d %v", code, history)
+	} else if v := versions[1].(map[string]any); v["version"] != second || v["author"] != "local" || v["note"] != "test" {
+		t.Errorf("version %v", v)
+	}
+	put("app*", `steps: [{drop: 'true', reason: all}]`, 200)
+	if err := in.stop(); err != nil {
+		t.Fatal(err)
+	}
+	in = boot(t, dir, reloadRules)
+	in.post("source=apple", line)
+	in.drain(5)
+	if got := in.sqlMap("SELECT reason, sum(events) FROM ledger WHERE outcome = 'filtered' AND sink = 'events' GROUP BY reason"); got["all"] != "1" {
+		t.Errorf("filtered %v after a restart", got)
+	}
+}
+
+// TestRulesTry: on lines, on the last stored events of a source, and without a
+// server.
+func TestRulesTry(t *testing.T) {
+	in := boot(t, "", reloadRules)
+	in.post("source=web", `10.0.0.1 - - [01/Mar/2026:00:00:01 +0000] "GET /p/7 HTTP/1.1" 200 5 "-" "agent"`+"\n"+
+		`{"level":"info","message":"took 12 ms","city":"bonn"}`+"\n"+"plain, took 13 ms\n")
+	in.drain(3)
+	rules := `steps: [{name: took, extract: {regexp: 'took (?P<took>\d+) ms', types: {took: int}}}]`
+	code, answer := in.rulesAPI(http.MethodPost, "rules/try", map[string]any{"source": "web", "rules": rules, "last": 10})
+	if code != 200 || fmt.Sprintf("%v %v %v", answer["lines"], answer["kept"], answer["changed"]) != "3 3 2" {
+		t.Fatalf("%d %v", code, answer)
+	}
+	found := map[string]bool{}
+	for _, e := range answer["events"].([]any) {
+		event := e.(map[string]any)["event"].(map[string]any)
+		found[fmt.Sprintf("%v %v %v", event["took"], event["city"], event["url"])] = true
+	}
+	for _, want := range []string{"12 bonn <nil>", "13 <nil> <nil>", "<nil> <nil> /p/7"} {
+		if !found[want] {
+			t.Errorf("events %v lack %s", found, want)
+		}
+	}
+	if n := in.sqlMap("SELECT 'n', count(*) FROM events")["n"]; n != "3" {
+		t.Errorf("%s events, a trial stores nothing", n)
+	}
+
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"here":      {"rules", "try", "--rules", file, "-"},
+		"lines":     {"rules", "try", "--rules", file, "--server", in.url, "--source", "web", "-"},
+		"of source": {"rules", "try", "--rules", file, "--server", in.url, "--source", "web", "--last", "5"},
+	} {
+		out, err := command(t, "one, took 5 ms\n", args...)
+		if err != nil || !strings.Contains(out, "took = ") || !strings.Contains(out, "a line costs ") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	if out, err := command(t, rules, "rules", "set", "--server", in.url, "--note", "why", "web", "-"); err != nil || !strings.Contains(out, "rules of web: version ") {
+		t.Errorf("set: %v %s", err, out)
+	}
+	if out, err := command(t, "", "rules", "show", "--server", in.url, "web"); err != nil || out != rules {
+		t.Errorf("show: %v %s", err, out)
+	}
+	for _, args := range [][]string{{"list"}, {"history", "web"}} {
+		out, err := command(t, "", append(append([]string{"rules"}, args...), "--server", in.url)...)
+		if err != nil || !strings.Contains(out, "why") {
+			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+	if out, err := command(t, "", "rules", "remove", "--server", in.url, "web"); err != nil {
+		t.Errorf("remove: %v %s", err, out)
+	}
+	if out, err := command(t, "", "rules", "presets"); err != nil || !strings.Contains(out, "nginx-access\n") {
+		t.Errorf("presets: %v %s", err, out)
+	}
+	if out, err := command(t, "", "rules", "presets", "nginx-access"); err != nil || !strings.Contains(out, "steps:") {
+		t.Errorf("preset: %v %s", err, out)
+	}
+}
+
+// command runs a command of the program and returns what it printed.
+func command(t *testing.T, stdin string, args ...string) (string, error) {
+	t.Helper()
+	out := &lockedBuffer{}
+	m := &Main{Stdin: strings.NewReader(stdin), Stdout: out, Stderr: out, Now: time.Now}
+	if err := m.ParseFlags(args); err != nil {
+		return out.String(), err
+	}
+	err := m.Run(t.Context())
+	return out.String(), err
+}
