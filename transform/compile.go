@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,8 +50,34 @@ type compiler struct {
 	folders    int               // of url_template steps
 }
 
+// Load parses and compiles a rule set. Its *Error has the violations of form and
+// of content together, in the order of the text.
+func Load(text []byte, o Options) (*Program, error) {
+	rules, form := parse(text)
+	p, content := compile(rules, o)
+	for _, v := range content {
+		// What Parse could not read, Compile misses.
+		if !slices.ContainsFunc(form, func(f Violation) bool { return f.Line == v.Line || strings.HasPrefix(v.Path, f.Path) }) {
+			form = append(form, v)
+		}
+	}
+	if len(form) > 0 {
+		slices.SortStableFunc(form, func(a, b Violation) int { return cmp(int64(a.Line), int64(b.Line)) })
+		return nil, &Error{form}
+	}
+	return p, nil
+}
+
 // Compile checks the rules and compiles them; errors as Parse.
 func Compile(r *Rules, o Options) (*Program, error) {
+	p, violations := compile(r, o)
+	if len(violations) > 0 {
+		return nil, &Error{violations}
+	}
+	return p, nil
+}
+
+func compile(r *Rules, o Options) (*Program, []Violation) {
 	c := &compiler{rules: r, opts: o}
 	p := &Program{opts: o, rules: r}
 	if r.Version != 1 {
@@ -71,11 +98,8 @@ func Compile(r *Rules, o Options) (*Program, error) {
 		path := fmt.Sprintf("masks[%d]", i)
 		p.masks = append(p.masks, c.mask(path, &r.Masks[i], i, seen))
 	}
-	if len(c.violations) > 0 {
-		return nil, &Error{c.violations}
-	}
 	p.folders = c.folders
-	return p, nil
+	return p, c.violations
 }
 
 // bad reports a violation; value is what is wrong, nil if the message says it.

@@ -127,6 +127,13 @@ func (m *masker) run(s *Scratch) outcome {
 		m.put(s, f, hidden)
 		if m.elsewhere && len(t) >= minElsewhere {
 			s.replaceElsewhere(t, hidden)
+			// Rules may have made it lower or upper case.
+			if low := strings.ToLower(t); low != t {
+				s.replaceElsewhere(low, hidden)
+			}
+			if up := strings.ToUpper(t); up != t {
+				s.replaceElsewhere(up, hidden)
+			}
 		}
 	}
 	return out
@@ -246,7 +253,8 @@ func setMasked(v *millrace.Value, hidden string) {
 }
 
 // replaceElsewhere puts the shown text wherever the hidden one stands in the
-// event: in the message, in other fields, and in JSON as it is escaped there.
+// event: in the message, in other fields, and in JSON as it is escaped there. What
+// rules computed from a part of the value is not found.
 func (s *Scratch) replaceElsewhere(t, hidden string) {
 	e := s.e
 	escaped, shown := escape(t), escape(hidden)

@@ -115,11 +115,19 @@ type Mask struct {
 // Parse reads one source's rules; an *Error lists every violation of their
 // form with its position. Compile finds those of their content.
 func Parse(text []byte) (*Rules, error) {
+	rules, violations := parse(text)
+	if len(violations) > 0 {
+		return nil, &Error{violations}
+	}
+	return rules, nil
+}
+
+func parse(text []byte) (*Rules, []Violation) {
 	rules := &Rules{Version: 1, text: slices.Clone(text), pos: map[string]position{}}
 	r := &reader{pos: rules.pos}
 	if len(text) > MaxRules {
 		r.bad("", nil, "the rules have %d bytes; must be at most %d", len(text), MaxRules)
-		return nil, &Error{r.violations}
+		return rules, r.violations
 	}
 	root := r.parseYAML(rules.text)
 	if root != nil {
@@ -134,10 +142,7 @@ func Parse(text []byte) (*Rules, error) {
 			},
 		})
 	}
-	if len(r.violations) > 0 {
-		return nil, &Error{r.violations}
-	}
-	return rules, nil
+	return rules, r.violations
 }
 
 func (r *reader) definitions(path string, n ast.Node) []Definition {

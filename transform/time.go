@@ -137,6 +137,9 @@ func (f field) dropTime(s *Scratch) {
 
 func (l *layout) parse(s *Scratch, v value) (int64, bool) {
 	if l.unit != 0 {
+		if i, ok := parseInt(v.s); ok && v.k == text {
+			v = intValue(i)
+		}
 		f, ok := v.number()
 		if !ok {
 			return 0, false
