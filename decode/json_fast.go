@@ -14,6 +14,7 @@ import (
 // members reads the object that b is.
 func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 	d.keys.number++
+	d.keys.attrs = true
 	d.marks.set(b, len(b))
 	k := &d.keys.entries[0]
 	filed, i, whole := d.follow(e, b)

@@ -3,6 +3,7 @@ package decode
 import (
 	"encoding/binary"
 	"math/bits"
+	"unique"
 	"unsafe"
 
 	"github.com/millrace/millrace"
@@ -21,9 +22,10 @@ const maxCachedKey = 32
 type cachedKey struct {
 	// The first 16 bytes of text as words, the masks telling which of them it has.
 	words, masks [2]uint64
-	name         string // its own copy; dotted if the key is that of a nested object
-	n            uint8  // length of text; 0 if the entry is free
-	next, child  uint8  // entries of the keys that followed it, and began its object, last time
+	name         string                // its own copy; dotted if the key is that of a nested object
+	handle       unique.Handle[string] // of the name, if that becomes an attribute's
+	n            uint8                 // length of text; 0 if the entry is free
+	next, child  uint8                 // entries of the keys that followed it, and began its object, last time
 	field
 	seen uint32 // the number of the last object that has the key
 	text [maxCachedKey]byte
@@ -90,6 +92,9 @@ var textColumns = map[slot]uintptr{
 type keyCache struct {
 	entries [256]cachedKey
 	number  uint32 // of the object that is being read
+	// attrs tells that names become those of attributes: then they are unique.Make's,
+	// so that whoever looks for one finds it by comparing pointers.
+	attrs bool
 }
 
 // keepFor is for how many objects a key is kept though none has it.
@@ -156,7 +161,7 @@ func (c *keyCache) learn(link *uint8, text, name []byte) *cachedKey {
 		if k.n > 0 && c.number-k.seen < keepFor {
 			return &c.entries[0]
 		}
-		k.fill(text, name)
+		k.fill(text, name, c.attrs)
 		k.seen = c.number - 1
 	}
 	*link = at
@@ -185,9 +190,16 @@ func (k *cachedKey) is(text, name []byte) bool {
 	return string(k.text[:k.n]) == string(text) && k.name == string(name)
 }
 
-// fill makes k the entry of another key.
-func (k *cachedKey) fill(text, name []byte) {
-	*k = cachedKey{n: uint8(len(text)), name: string(name)}
+// fill makes k the entry of another key; attr tells that its name may become that
+// of attributes.
+func (k *cachedKey) fill(text, name []byte, attr bool) {
+	*k = cachedKey{n: uint8(len(text))}
+	if attr {
+		k.handle = unique.Make(borrow(name))
+		k.name = k.handle.Value()
+	} else {
+		k.name = string(name)
+	}
 	copy(k.text[:], text)
 	for w := range k.words {
 		k.words[w] = binary.LittleEndian.Uint64(k.text[8*w:])

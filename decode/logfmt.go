@@ -47,7 +47,7 @@ type pairCount struct{ pairs, words int }
 // not strict it gives up at the first sign that the line is something else.
 func (d *Decoder) logfmtFields(e *millrace.Event, line []byte, strict bool) (n pairCount, ok bool) {
 	if d.pairs == nil {
-		d.pairs = new(keyCache)
+		d.pairs = &keyCache{attrs: true}
 	}
 	d.js.begin(line, true)
 	d.pairs.number++

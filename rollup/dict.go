@@ -21,29 +21,28 @@ const MaxValue = 2048
 // values that age leave at a drain, with the position that is committed then.
 //
 // A lookup happens per event and dimension, so that it must not cost more than
-// the cache line it reads: a slot holds a short value itself (see words), and a
-// longer one's hash, for which the value is compared. It probes linearly, half
-// full at most. The value looked up last is remembered: lines come in runs.
+// the two cache lines it reads: a slot, which has the hash, and a value's key. It
+// probes linearly, half full at most.
 type dict struct {
 	name      string
 	limit     int
 	hasher    hasher
 	slots     []dictSlot // a power of two
 	values    []string   // by code
+	keys      []textKey  // by code
+	ints      []uint32   // by value, code + 1: of the small integers among the values
 	free      []uint32   // codes of retired values
 	seen      []int64    // by code: when an event with the value arrived last, ns
 	fresh     []string   // admitted since the last drain
 	folded    int64      // weight counted under Other since the last drain
 	textBytes int        // bytes of values
-	last      words      // the value looked up last,
-	lastAt    uint32     // and its code
 }
 
-// dictSlot is empty if next is 0. It is half a cache line.
+// dictSlot is empty if next is 0.
 type dictSlot struct {
-	key  words
+	hash uint64
 	next uint32 // code + 1
-	_    uint32
+	n    uint32 // length of the text
 }
 
 const (
@@ -51,37 +50,88 @@ const (
 	unseen = -1 << 63
 	// never marks the code of a retired value.
 	never         = 1<<63 - 1
-	dictSlotBytes = 32
+	dictSlotBytes = 16
 	// dictValueBytes is what a value takes apart from its text and slots.
-	dictValueBytes = 16 + 8
+	dictValueBytes = 16 + 8 + keyText
+	// smallInts is where integers are no longer looked up by themselves: status
+	// codes are.
+	smallInts = 1000
 )
 
 func newDict(name string, limit int) *dict {
 	d := &dict{name: name, limit: limit, hasher: newHasher(), slots: make([]dictSlot, minSlots)}
 	d.admit(Other)
-	d.last = d.hasher.wordsOf(Other)
 	return d
 }
 
 // code returns the code of s, admitting it if there is room. s is copied when
 // kept.
 func (d *dict) code(s string, weight int64) uint32 {
-	w := d.hasher.wordsOf(s)
-	// Equal hashes of longer texts are not proof enough.
-	if w == d.last && w.n <= shortText {
-		return d.lastAt
+	var k textKey
+	k.set(s)
+	return d.codeOf(&k, s, weight)
+}
+
+// codeOf is code for a text whose key is known.
+func (d *dict) codeOf(k *textKey, s string, weight int64) uint32 {
+	if c, ok := d.lookup(k, s); ok {
+		return c
 	}
-	mask := uint64(len(d.slots) - 1)
-	for i := d.hasher.hash(w); ; i++ {
-		slot := &d.slots[i&mask]
-		if slot.key == w && slot.next != 0 && (w.n <= shortText || d.values[slot.next-1] == s) {
-			d.last, d.lastAt = w, slot.next-1
-			return slot.next - 1
+	return d.miss(s, weight)
+}
+
+// lookup returns the code of s, whose key is k.
+func (d *dict) lookup(k *textKey, s string) (uint32, bool) {
+	if len(s) > keyText {
+		return d.lookupLong(s)
+	}
+	h, slots := d.hasher.hash(k, len(s)), d.slots
+	for i := h; ; i++ {
+		slot := &slots[i&uint64(len(slots)-1)]
+		if slot.hash == h && slot.next != 0 && slot.n == uint32(len(s)) && k.equals(&d.keys[slot.next-1]) {
+			return slot.next - 1, true
 		}
 		if slot.next == 0 {
-			return d.miss(s, weight)
+			return 0, false
 		}
 	}
+}
+
+// lookupLong is lookup for texts that are longer than their key.
+func (d *dict) lookupLong(s string) (uint32, bool) {
+	h, mask := d.hasher.long(s), uint64(len(d.slots)-1)
+	for i := h; ; i++ {
+		slot := &d.slots[i&mask]
+		if slot.hash == h && slot.next != 0 && d.values[slot.next-1] == s {
+			return slot.next - 1, true
+		}
+		if slot.next == 0 {
+			return 0, false
+		}
+	}
+}
+
+// small returns the code of the decimal digits of n, if n is small and the value
+// is known.
+func (d *dict) small(n int64) (uint32, bool) {
+	if uint64(n) >= uint64(len(d.ints)) || d.ints[n] == 0 {
+		return 0, false
+	}
+	return d.ints[n] - 1, true
+}
+
+// asSmall returns the small integer that s is the text of.
+func asSmall(s string) (n int, ok bool) {
+	if len(s) == 0 || len(s) > 3 || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + int(s[i]-'0')
+	}
+	return n, true
 }
 
 // miss is code for a value that is not admitted, as it is.
@@ -115,17 +165,9 @@ func cutValue(s string) string {
 
 // find returns the code of s.
 func (d *dict) find(s string) (uint32, bool) {
-	w := d.hasher.wordsOf(s)
-	mask := uint64(len(d.slots) - 1)
-	for i := d.hasher.hash(w); ; i++ {
-		slot := &d.slots[i&mask]
-		if slot.next == 0 {
-			return 0, false
-		}
-		if slot.key == w && d.values[slot.next-1] == s {
-			return slot.next - 1, true
-		}
-	}
+	var k textKey
+	k.set(s)
+	return d.lookup(&k, s)
 }
 
 // admit returns the code of s, which it copies if it is new.
@@ -141,7 +183,12 @@ func (d *dict) admit(s string) uint32 {
 		d.values[c], d.seen[c] = s, unseen
 	} else {
 		c = uint32(len(d.values))
-		d.values, d.seen = append(d.values, s), append(d.seen, unseen)
+		d.values, d.keys, d.seen = append(d.values, s), append(d.keys, textKey{}), append(d.seen, unseen)
+	}
+	d.keys[c].set(s)
+	if n, ok := asSmall(s); ok {
+		d.ints = sized(d.ints, smallInts)
+		d.ints[n] = c + 1
 	}
 	if 2*len(d.values) > len(d.slots) {
 		d.rehash(2 * len(d.slots))
@@ -153,13 +200,17 @@ func (d *dict) admit(s string) uint32 {
 
 // place enters a code whose value has no slot yet.
 func (d *dict) place(c uint32) {
-	w := d.hasher.wordsOf(d.values[c])
+	s := d.values[c]
+	h := d.hasher.hash(&d.keys[c], len(s))
+	if len(s) > keyText {
+		h = d.hasher.long(s)
+	}
 	mask := uint64(len(d.slots) - 1)
-	i := d.hasher.hash(w)
+	i := h
 	for d.slots[i&mask].next != 0 {
 		i++
 	}
-	d.slots[i&mask] = dictSlot{key: w, next: c + 1}
+	d.slots[i&mask] = dictSlot{hash: h, next: c + 1, n: uint32(len(s))}
 }
 
 // rehash enters all values into n slots.
@@ -188,13 +239,15 @@ func (d *dict) retire(now int64, age time.Duration) []string {
 			d.seen[c] = now
 		case seen != never && now-seen > int64(age):
 			out = append(out, d.values[c])
+			if n, ok := asSmall(d.values[c]); ok {
+				d.ints[n] = 0
+			}
 			d.textBytes -= len(d.values[c])
 			d.free = append(d.free, uint32(c))
 			d.values[c], d.seen[c] = "", never
 		}
 	}
 	if len(out) > 0 {
-		d.last, d.lastAt = d.hasher.wordsOf(Other), 0
 		d.rehash(len(d.slots))
 	}
 	return out
@@ -202,5 +255,5 @@ func (d *dict) retire(now int64, age time.Duration) []string {
 
 // bytes returns how much memory the dictionary holds.
 func (d *dict) bytes() int {
-	return dictSlotBytes*cap(d.slots) + dictValueBytes*cap(d.values) + 4*cap(d.free) + 16*cap(d.fresh) + d.textBytes
+	return dictSlotBytes*cap(d.slots) + dictValueBytes*cap(d.values) + 4*(cap(d.free)+cap(d.ints)) + 16*cap(d.fresh) + d.textBytes
 }

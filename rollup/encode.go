@@ -19,19 +19,16 @@ type encoder struct {
 	picked  [encodeBlock]int32
 	values  [encodeBlock]millrace.Value
 	floats  [encodeBlock]float64
+	read    [encodeBlock]string  // the texts of one dimension,
+	keys    [encodeBlock]textKey // their keys,
+	value   millrace.Value       // of an event at hand
+	digits  []byte               // and what those of numbers are made of
 }
 
 // encodeBlock is how many events are encoded together, column by column: an
 // event is some 500 bytes with its attributes, and these stay in the
 // first-level cache, as does what a column needs: its dictionary's hot slots.
 const encodeBlock = 64
-
-// dimension reads one dimension of events.
-type dimension struct {
-	reader
-	*dict
-	at int // index in the rollup's dimensions
-}
 
 // number reads a field once for all states that are made of it.
 type number struct {
@@ -45,7 +42,7 @@ func newEncoder(r *Rollup, l *layout, dicts []*dict) *encoder {
 	e := &encoder{layout: l, where: r.where}
 	for i, d := range dicts {
 		if d != nil {
-			e.dims = append(e.dims, dimension{reader: newReader(r.Dimensions[i]), dict: d, at: i})
+			e.dims = append(e.dims, newDimension(r.Dimensions[i], d, i))
 		}
 	}
 	byField := map[string]*number{}
@@ -115,11 +112,7 @@ func (e *encoder) block(cols *columns, events []millrace.Event, picked []int32) 
 	cols.unit = cols.unit && heavy == 0
 	for i := range e.dims {
 		d := &e.dims[i]
-		dst := cols.codes[d.at][from:to]
-		for i, at := range picked {
-			ev := &events[at]
-			dst[i] = d.code(d.text(ev), ev.Weight)
-		}
+		d.encode(e, cols.codes[d.index][from:to], events, picked)
 	}
 	for i := range e.numbers {
 		e.number(cols, &e.numbers[i], events, picked)
@@ -130,6 +123,8 @@ func (e *encoder) block(cols *columns, events []millrace.Event, picked []int32) 
 			dst[i] = hashText(r.text(&events[at]))
 		}
 	}
+	e.value = millrace.Value{}
+	clear(e.read[:len(picked)]) // they point into the events
 }
 
 // hashText returns the hash of a text for a distinct count: 0 means none.

@@ -4,52 +4,61 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"unsafe"
 )
 
-// words is a text in a form that is compared and hashed without a call: texts
-// of up to shortText bytes are equal if and only if their words and lengths
-// are, since the two loads cover them; of longer texts a is a hash.
-type words struct {
-	a, b uint64
-	n    uint32
+// keyText is how many bytes of a text its key has. Nearly all values of
+// dimensions are shorter, user agents of apps included.
+const keyText = 32
+
+// textKey is the first bytes of a text, padded with zeros: texts of up to
+// keyText bytes are equal if and only if their keys and lengths are. It is
+// compared and hashed without a call, a loop or a branch on the length.
+type textKey [keyText / 8]uint64
+
+// set makes k the key of a text.
+func (k *textKey) set(s string) {
+	var b [keyText]byte
+	copy(b[:], s)
+	for i := range k {
+		k[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
 }
 
-// shortText is what two words hold. Most values of dimensions are shorter.
-const shortText = 16
+func (k *textKey) equals(o *textKey) bool {
+	return k[0]^o[0]|k[1]^o[1]|k[2]^o[2]|k[3]^o[3] == 0
+}
+
+// keys sets the keys of texts.
+func keys(dst []textKey, texts []string) {
+	if canGather && len(texts) > 0 {
+		gather(&dst[:len(texts)][0], &texts[0], len(texts))
+		return
+	}
+	for i, s := range texts {
+		dst[i].set(s)
+	}
+}
 
 // hasher hashes texts with seeds of its own, so that nobody can choose texts
 // that collide.
 type hasher struct {
-	seed maphash.Seed
-	x, y uint64
+	seed       maphash.Seed
+	x, y, z, w uint64
 }
 
 func newHasher() hasher {
 	seed := maphash.MakeSeed()
-	return hasher{seed: seed, x: maphash.String(seed, "x"), y: maphash.String(seed, "y")}
+	of := func(s string) uint64 { return maphash.String(seed, s) }
+	return hasher{seed: seed, x: of("x"), y: of("y"), z: of("z"), w: of("w")}
 }
 
-// wordsOf returns the words of a text. Overlapping loads spare the loop over
-// the bytes (as in wyhash, Wang Yi 2019).
-func (h *hasher) wordsOf(s string) words {
-	b := unsafe.Slice(unsafe.StringData(s), len(s)) // read only
-	n := len(b)
-	switch {
-	case n > shortText:
-		return words{maphash.String(h.seed, s), 0, uint32(n)}
-	case n >= 8:
-		return words{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:]), uint32(n)}
-	case n >= 4:
-		return words{uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[n-4:])), uint32(n)}
-	case n > 0:
-		return words{uint64(b[0]) | uint64(b[n/2])<<8 | uint64(b[n-1])<<16, 0, uint32(n)}
-	}
-	return words{}
+// hash mixes the key of a text of n bytes, at most keyText, as wyhash does (Wang
+// Yi 2019): by the halves of products of 128 bits.
+func (h *hasher) hash(k *textKey, n int) uint64 {
+	hi, lo := bits.Mul64(k[0]^h.x, k[1]^h.y^uint64(n)<<56)
+	hi2, lo2 := bits.Mul64(k[2]^h.z, k[3]^h.w)
+	return hi ^ lo ^ bits.RotateLeft64(hi2^lo2, 32)
 }
 
-// hash mixes words as wyhash does: the halves of a product of 128 bits.
-func (h *hasher) hash(w words) uint64 {
-	hi, lo := bits.Mul64(w.a^h.x, w.b^h.y^uint64(w.n)<<56)
-	return hi ^ lo
-}
+// long is hash for texts of more than keyText bytes.
+func (h *hasher) long(s string) uint64 { return maphash.String(h.seed, s) }

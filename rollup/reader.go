@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/millrace/millrace"
 )
@@ -10,7 +11,7 @@ import (
 // for the lines of a source have their fields in the same order.
 type reader struct {
 	name    string
-	where   func(*millrace.Event) bool       // nil, or which events have the field
+	where   func(*millrace.Event) bool   // nil, or which events have the field
 	column  func(*millrace.Event) string // of the columns that are texts
 	isField bool                         // a column, not an attribute
 	at      int                          // where the attribute was found last
@@ -48,26 +49,14 @@ func conditional(field, where string) string {
 	return field + whereMark + where
 }
 
-// textColumn returns the accessor of a column, nil if name is none of them.
-// They are the columns that are used as dimensions.
+// textColumn returns the accessor of a column, nil if name is none of those that
+// textOffset knows.
 func textColumn(name string) func(*millrace.Event) string {
-	switch name {
-	case "project":
-		return func(e *millrace.Event) string { return e.Project }
-	case "source":
-		return func(e *millrace.Event) string { return e.Source }
-	case "service":
-		return func(e *millrace.Event) string { return e.Service }
-	case "host":
-		return func(e *millrace.Event) string { return e.Host }
-	case "env":
-		return func(e *millrace.Event) string { return e.Env }
-	case "release":
-		return func(e *millrace.Event) string { return e.Release }
-	case "level":
-		return func(e *millrace.Event) string { return e.Level }
+	offset, ok := textOffset(name)
+	if !ok {
+		return nil
 	}
-	return nil
+	return func(e *millrace.Event) string { return *(*string)(unsafe.Add(unsafe.Pointer(e), offset)) }
 }
 
 // value returns what Event.Field returns.
