@@ -1,15 +1,16 @@
 package rollup
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
 // walk derives every table of the plan from its source, larger tables first, and
-// calls visit for each one with all its rows. A table is given up once it and
-// all that is derived from it have been visited; visit must not keep it, nor
-// change it if others are derived from it. Tables are shared out among the
-// workers.
+// calls visit for each one with all its rows. A table is given up once it was
+// visited and all that is derived from it is there, so that few are held at a
+// time; visit must not keep it, nor change it if others are derived from it.
+// Tables are shared out among the workers.
 func (e *Engine) walk(visit func(w *worker, t *task)) {
 	q := &queue{spare: e.spare}
 	q.more.L = &q.Mutex
@@ -43,14 +44,15 @@ type task struct {
 	table *table
 	from  *task // what it is derived from; nil if it is fed
 	src   source
-	users atomic.Int32 // visits outstanding: its own and its children's
+	users atomic.Int32 // who still reads the table: its visit, and each child until it is derived
 }
 
 func (t *task) run(w *worker, q *queue, visit func(*worker, *task)) {
 	if t.from != nil {
-		t.table = q.take()
+		t.table = q.take(t.size())
 		t.table.open(t.cube.layout, t.cube.nodes[t.node].dims)
 		t.table.derive(w, t.from.table, &t.from.src, t.cube.dicts)
+		t.from.release(q)
 	} else {
 		t.table.settle()
 	}
@@ -58,17 +60,32 @@ func (t *task) run(w *worker, q *queue, visit func(*worker, *task)) {
 	t.users.Store(int32(1 + len(children)))
 	if len(children) > 0 {
 		t.src = t.table.source(t.cube)
+		// The last pushed goes first: the smallest. When the largest is derived,
+		// and others from it, its source is given up already.
 		for _, c := range children {
 			q.push(&task{cube: t.cube, node: c, from: t})
 		}
 	}
 	visit(w, t)
-	for u := t; u != nil && u.users.Add(-1) == 0; u = u.from {
-		if u.from != nil {
-			u.table.reset()
-			q.give(u.table)
-		}
+	t.release(q)
+}
+
+// release notes that one of the table's users is done with it.
+func (t *task) release(q *queue) {
+	if t.users.Add(-1) == 0 && t.from != nil {
+		t.table.reset()
+		q.give(t.table)
+		t.table = nil
 	}
+}
+
+// size returns how many bytes the table will take, as far as the plan knows.
+func (t *task) size() int {
+	share := 1.0
+	if nodes := t.cube.nodes; nodes[t.from.node].rows > 0 {
+		share = min(1, nodes[t.node].rows/nodes[t.from.node].rows)
+	}
+	return int(share * float64(t.from.table.bytes()))
 }
 
 // queue is the stack of tasks that are ready. Last in, first out keeps few
@@ -123,16 +140,24 @@ func (q *queue) abort() {
 	q.more.Broadcast()
 }
 
-// take returns an empty table.
-func (q *queue) take() *table {
+// take returns an empty table: of those that have memory for so many bytes the
+// smallest, else the largest. Taken as they come, all would grow to the size of
+// the largest in time.
+func (q *queue) take(size int) *table {
 	q.Lock()
 	defer q.Unlock()
-	n := len(q.spare)
-	if n == 0 {
+	best, held := -1, 0
+	for i, t := range q.spare {
+		n := t.bytes()
+		if best < 0 || (n >= size && (held < size || n < held)) || (n < size && n > held) {
+			best, held = i, n
+		}
+	}
+	if best < 0 {
 		return &table{}
 	}
-	t := q.spare[n-1]
-	q.spare = q.spare[:n-1]
+	t := q.spare[best]
+	q.spare = slices.Delete(q.spare, best, best+1)
 	return t
 }
 
