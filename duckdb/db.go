@@ -33,6 +33,7 @@ type DB struct {
 	closed  bool
 	seq     int64 // of the last commit; under writeMu
 
+	index   *eventIndex
 	rollups rollupState
 	sizes   tableSizes
 	upkeep  upkeep
@@ -75,6 +76,11 @@ func Open(ctx context.Context, opt Options, path string, now func() time.Time, l
 	db := &DB{opt: opt, path: abs, now: now, log: log, sqlSlots: make(chan struct{}, sqlConcurrency)}
 	if err := db.openInstance(ctx); err != nil {
 		unclaim(abs)
+		return nil, wrap(ctx, "open database "+abs, err)
+	}
+	db.index = newEventIndex(abs, log)
+	if err := db.index.load(ctx, db.inst.writer); err != nil {
+		_ = db.Close() // the error before says more
 		return nil, wrap(ctx, "open database "+abs, err)
 	}
 	return db, nil
@@ -130,6 +136,7 @@ func (db *DB) Close() error {
 	}
 	db.closed = true
 	defer unclaim(db.path)
+	defer db.index.close()
 	if db.inst == nil {
 		return nil
 	}

@@ -17,7 +17,8 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 	if rows == nil {
 		rows = &millrace.EventRows{} // a commit alone, for instance of refusals
 	}
-	return db.insist(ctx, func() error {
+	finish := db.follow(ctx, rows)
+	err := db.insist(ctx, func() error {
 		return db.write(ctx, "events", func(w *writer) error {
 			for _, part := range splitDays(rows) {
 				if err := writeDay(w, part); err != nil {
@@ -27,6 +28,8 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 			return db.writeCommit(w, c)
 		})
 	})
+	finish(err)
+	return err
 }
 
 func dayOf(ns int64) int64 {

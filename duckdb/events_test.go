@@ -200,3 +200,7 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+func placeOf(e *millrace.StoredEvent) place {
+	return place{e.Time.UnixNano(), e.Partition, e.Offset, e.Ordinal}
+}

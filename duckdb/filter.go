@@ -49,6 +49,8 @@ func (c *condition) filter(f *millrace.Filter) {
 		c.add(")")
 	case millrace.FilterGlob:
 		c.glob(f.Field, f.Value)
+	case millrace.FilterRegexp:
+		c.field(f.Field, func(text string) { c.add("regexp_matches("+text+", ?)", f.Value) })
 	default:
 		c.compare(f)
 	}
@@ -69,13 +71,17 @@ func (c *condition) join(sub []*millrace.Filter, op, empty string) {
 	}
 }
 
-// text ignores case only if there is case to ignore: lower() copies every row.
+// text ignores case only if there is case to ignore.
 func (c *condition) text(value string) {
-	if lower := strings.ToLower(value); lower != strings.ToUpper(value) {
+	lower := strings.ToLower(value)
+	switch {
+	case lower == strings.ToUpper(value):
+		c.add("contains(message, ?)", value)
+	case isASCII(lower):
+		c.add("millrace_contains_fold(message, ?)", lower)
+	default:
 		c.add("contains(lower(message), ?)", lower)
-		return
 	}
-	c.add("contains(message, ?)", value)
 }
 
 // attrText returns the expression of an attribute in attrs as text, "" if

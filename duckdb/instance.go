@@ -90,7 +90,7 @@ func (in *instance) registerFunctions() error {
 			return err
 		}
 	}
-	return nil
+	return containsFold.register(in.writer)
 }
 
 func (in *instance) replaceWriter() error {
@@ -119,6 +119,26 @@ func (in *instance) reader(ctx context.Context) (*conn, error) {
 		<-in.slots
 	}
 	return c, err
+}
+
+// spareReader is reader for who can do without: it does not wait. It serves who
+// holds a connection already, and with it the instance.
+func (in *instance) spareReader() (c *conn, release func(), ok bool) {
+	select {
+	case in.slots <- struct{}{}:
+	default:
+		return nil, nil, false
+	}
+	select {
+	case c = <-in.idle:
+	default:
+		var err error
+		if c, err = connect(in.db); err != nil {
+			<-in.slots
+			return nil, nil, false
+		}
+	}
+	return c, func() { in.put(c) }, true
 }
 
 func (in *instance) put(c *conn) {

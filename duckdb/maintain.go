@@ -28,6 +28,7 @@ type upkeep struct {
 func (db *DB) tasks() []task {
 	return append(db.rollupTasks(),
 		task{"drop old events", db.dropEvents},
+		task{"index events", db.indexEvents},
 		task{"compact the ledger", db.compactLedger},
 		task{"forget clients", db.compactClients},
 		task{"checkpoint", db.checkpoint},

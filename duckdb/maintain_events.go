@@ -42,6 +42,9 @@ func (db *DB) dropEvents(ctx context.Context, now time.Time) (more bool, err err
 		_, err := w.exec("DROP TABLE " + ident(old[0].name))
 		return err
 	})
+	if err == nil {
+		err = db.index.drop(old[0].name)
+	}
 	return len(old) > 1, err
 }
 
