@@ -138,20 +138,61 @@ var botWords = []string{
 	"ptst/", "webcapture", "google-", "googleagent", "ips-agent", "w3c_", "wordpress", "mail.ru", "nagios", "research", "proxy", "reader/",
 }
 
+// botIndex finds botNames and botWords in one pass: by the low bits of a word's
+// first two bytes, the same for both cases, the numbers of the words that start
+// so; those of botWords follow those of botNames. To look for 160 words one
+// after the other costs four times as much as all the rest of parsing a header.
+var botIndex = func() (index [1 << 10][]uint8) {
+	add := func(i int, word string) {
+		k := botKey(word[0], word[1])
+		index[k] = append(index[k], uint8(i))
+	}
+	for i, b := range botNames {
+		add(i, b.word)
+	}
+	for i, w := range botWords {
+		add(len(botNames)+i, w)
+	}
+	if len(botNames)+len(botWords) > 256 {
+		panic("BUG: the numbers of the words do not fit a byte")
+	}
+	return index
+}()
+
+func botKey(a, b byte) int { return int(a&31)<<5 | int(b&31) }
+
 // botFamily returns the family of a bot or tool, "" if it has none, and whether
-// the header is one's.
+// the header is one's. os is the system it names, or "".
 func botFamily(header, os string) (family string, bot bool) {
-	for _, b := range botNames { // some 130 words; a header costs about 3 µs
-		if i := indexFold(header, b.word); i >= 0 && startsWord(header, i) {
-			return b.family, true
+	first := len(botNames) + len(botWords) // the word that stands first in the lists
+	for i := 0; i+1 < len(header); i++ {
+		for _, n := range botIndex[botKey(header[i], header[i+1])] {
+			if int(n) < first && botAt(header, i, int(n)) {
+				first = int(n)
+			}
 		}
 	}
-	for _, w := range botWords {
-		if indexFold(header, w) >= 0 {
-			return "", true
-		}
+	switch {
+	case first < len(botNames):
+		return botNames[first].family, true
+	case first < len(botNames)+len(botWords):
+		return "", true
 	}
 	return "", isBotWord(header) || isCompatible(header) || os == "" && isProgram(header)
+}
+
+// botAt reports whether a word of the lists stands at i.
+func botAt(header string, i, n int) bool {
+	var word string
+	if n < len(botNames) {
+		word = botNames[n].word
+		if i > 0 && isLetter(header[i-1]) && isLetter(header[i]) { // curl, but not in Scurl
+			return false
+		}
+	} else {
+		word = botWords[n-len(botNames)]
+	}
+	return len(header)-i >= len(word) && strings.EqualFold(header[i:i+len(word)], word)
 }
 
 // isCompatible recognises what claims to be compatible and no more.
@@ -171,11 +212,6 @@ func isProgram(header string) bool {
 		}
 	}
 	return true
-}
-
-// startsWord reports whether a word starts at i: curl, but not in "Scurl".
-func startsWord(header string, i int) bool {
-	return i == 0 || !isLetter(header[i-1]) || !isLetter(header[i])
 }
 
 // isBotWord finds "bot" at the end of a word or before what is no letter, but

@@ -151,7 +151,7 @@ var countryCodes = func() string {
 }()
 
 // Lookup returns the country of an address as ISO 3166-1 alpha-2, such as DE, or
-// "" if the database has none. It takes 100 to 300 ns; see CountryCache.
+// "" if the database has none. It takes under a microsecond; see CountryCache.
 func (c *Countries) Lookup(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsValid() || addr.Is6() && c.db.Metadata.IPVersion == 4 {

@@ -190,3 +190,78 @@ func TestDistinct(t *testing.T) {
 		}
 	}
 }
+
+// TestLearnerClosesTheSet: where no prefix has too many segments, but all have
+// more than the cap together, those of most events are kept and the rest is
+// {other}, with exact totals.
+func TestLearnerClosesTheSet(t *testing.T) {
+	const limit = 200
+	tpl := mustTemplates(t, URLOptions{Cap: limit, Patterns: []string{"/explicit/{x}"}})
+	learner := NewLearner(tpl, LearnOptions{})
+	var paths []string
+	for i := range uint64(60) {
+		for k := range uint64(60) {
+			path := "/" + word(i*7919) + "/" + word(k*104729)
+			for range 1 + i/10 { // later prefixes have more events
+				paths = append(paths, path)
+			}
+		}
+		paths = append(paths, "/explicit/"+word(i))
+	}
+	for _, p := range paths {
+		learner.Observe(p)
+	}
+	p := learner.Propose()
+	if p.Templates != 3600 || len(p.Learned) != 0 || len(p.Known) != limit-2 {
+		t.Fatalf("%d templates, %d learned, %d known; want 3600, 0 and %d", p.Templates, len(p.Learned), len(p.Known), limit-2)
+	}
+	closed := mustTemplates(t, URLOptions{Cap: limit, Patterns: tpl.Options().Patterns, Known: p.Known})
+	counts := countURLs(closed, paths)
+	total, other := int64(0), int64(0)
+	for _, c := range counts.List() {
+		total += c.Events
+		switch c.Template {
+		case URLOther:
+			other = c.Events
+		case "/explicit/{x}":
+			if c.Events != 60 {
+				t.Errorf("%+v, want 60 events", c)
+			}
+		default:
+			if c.Events != 6 {
+				t.Errorf("%+v is kept; only those of 6 events should be", c)
+			}
+		}
+	}
+	if n := len(counts.List()); n != limit || total != int64(len(paths)) || other != int64(len(paths)-60-6*(limit-2)) {
+		t.Errorf("%d templates with %d of %d events, %d other", n, total, len(paths), other)
+	}
+}
+
+// TestURLCountsMerge: counters of several goroutines add up to those of one,
+// and beyond the cap into URLOther.
+func TestURLCountsMerge(t *testing.T) {
+	tpl := mustTemplates(t, URLOptions{Cap: 10})
+	one, whole := NewURLCounts(10), NewURLCounts(10)
+	folders := []*Folder{tpl.NewFolder(), tpl.NewFolder(), tpl.NewFolder()}
+	all := tpl.NewFolder()
+	for i := range 3000 {
+		path := fmt.Sprintf("/%s/%d", word(uint64(i%5)), i%40)
+		folders[i%3].Apply(path)
+		all.Apply(path)
+	}
+	for _, f := range folders {
+		part := NewURLCounts(10)
+		f.Take(part)
+		one.Merge(part)
+	}
+	all.Take(whole)
+	if !reflect.DeepEqual(one.List(), whole.List()) {
+		t.Errorf("merged %+v, whole %+v", one.List(), whole.List())
+	}
+	small := NewURLCounts(3)
+	small.Merge(whole)
+	if l := small.List(); len(l) != 3 || l[0].Template != URLOther || l[0].Events != 3*600 {
+		t.Errorf("beyond the cap: %+v", l)
+	}
+}
