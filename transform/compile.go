@@ -324,12 +324,12 @@ func (c *compiler) pattern(path string, p *Pattern) textReader {
 }
 
 func (c *compiler) regexp(path, pattern string) textReader {
-	re, size, err := compileRegexp(pattern)
+	re, err := compileRegexp(pattern)
 	if err != nil {
 		c.bad(path, nil, "%v", err)
 		return nil
 	}
-	r := &regexpReader{re: re, size: size, limit: inputLimit(size), source: pattern, kind: "regexp"}
+	r := &regexpReader{matcher: re, kind: "regexp"}
 	for i, name := range re.SubexpNames() {
 		if name != "" {
 			r.groups = append(r.groups, group{index: i, field: c.settable(path, name)})

@@ -3,7 +3,6 @@ package transform
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -368,14 +367,14 @@ func compileSign(n *ast.UnaryNode) (evalFn, error) {
 }
 
 // constRegexp compiles the pattern right of matches.
-func constRegexp(n ast.Node) (*regexp.Regexp, int, error) {
+func constRegexp(n ast.Node) (*matcher, error) {
 	pattern, ok := n.(*ast.StringNode)
 	if !ok {
-		return nil, 0, at(n, "the pattern of matches must be a constant text")
+		return nil, at(n, "the pattern of matches must be a constant text")
 	}
-	re, size, err := compileRegexp(pattern.Value)
+	re, err := compileRegexp(pattern.Value)
 	if err != nil {
-		return nil, 0, at(n, "%v", err)
+		return nil, at(n, "%v", err)
 	}
-	return re, size, nil
+	return re, nil
 }

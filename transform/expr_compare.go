@@ -184,11 +184,10 @@ func compileMatches(n *ast.BinaryNode) (condFn, error) {
 	if err != nil {
 		return nil, err
 	}
-	re, size, err := constRegexp(n.Right)
+	re, err := constRegexp(n.Right)
 	if err != nil {
 		return nil, err
 	}
-	limit := inputLimit(size)
 	return func(s *Scratch) truth {
 		v := left(s)
 		if v.k == failure {
@@ -199,11 +198,11 @@ func compileMatches(n *ast.BinaryNode) (condFn, error) {
 			s.why = s.full()
 			return bad
 		}
-		if len(t) > limit {
-			s.why = tooLong(limit)
+		if len(t) > re.limit {
+			s.why = tooLong(re.limit)
 			return bad
 		}
-		return truthOf(re.MatchString(t))
+		return truthOf(re.possible(t) && re.MatchString(t))
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func (c *compiler) define(defs []Definition) {
 		g := &grokExpansion{names: c.names}
 		if err := g.expand(d.Pattern, 0); err != nil {
 			c.bad("define."+d.Name, nil, "%v", err)
-		} else if _, _, err := compileExpanded(g.out.String()); err != nil {
+		} else if _, err := compileExpanded(g.out.String()); err != nil {
 			c.bad("define."+d.Name, nil, "%v", err)
 		}
 	}
@@ -122,12 +122,12 @@ func (c *compiler) grok(path, pattern string) textReader {
 		c.bad(path, nil, "%v", err)
 		return nil
 	}
-	re, size, err := compileExpanded(g.out.String())
+	re, err := compileExpanded(g.out.String())
 	if err != nil {
 		c.bad(path, nil, "%v", err)
 		return nil
 	}
-	r := &regexpReader{re: re, size: size, limit: inputLimit(size), source: pattern, kind: "grok"}
+	r := &regexpReader{matcher: re, kind: "grok"}
 	for i, name := range re.SubexpNames() {
 		if name == "" {
 			continue

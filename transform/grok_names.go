@@ -98,13 +98,21 @@ var grokPatterns = map[string]string{
 	"TOMCAT_DATESTAMP":   `%{YEAR}-%{MONTHNUM}-%{MONTHDAY} %{HOUR}:?%{MINUTE}(?::?%{SECOND}) %{ISO8601_TIMEZONE}`,
 	"REDISTIMESTAMP":     `%{MONTHDAY} %{MONTH} %{TIME}`,
 
-	// Whole lines, with the names of millrace's fields.
+	// Whole lines, with the names of millrace's fields. Those of web servers name
+	// what ends a field rather than check it, which costs a fifth.
 	"SYSLOGBASE":        `%{SYSLOGTIMESTAMP:time} (?:%{SYSLOGFACILITY} )?%{SYSLOGHOST:host} %{SYSLOGPROG}:`,
 	"SYSLOGLINE":        `%{SYSLOGBASE} %{GREEDYDATA:text}`,
 	"HTTPDUSER":         `(?:%{EMAILADDRESS}|%{USER})`,
-	"HTTPREQUEST":       `(?:%{WORD:method} %{URLPATH:url}(?:\?%{NOTSPACE:query})?(?: HTTP/%{NUMBER:http_version})?|%{DATA:request})`,
-	"URLPATH":           `[^\s?]+`,
-	"COMMONAPACHELOG":   `%{IPORHOST:client_ip} (?:-|%{HTTPDUSER:ident}) (?:-|%{HTTPDUSER:user}) \[%{HTTPDATE:time}\] "%{HTTPREQUEST}" %{NUMBER:status:int} (?:%{NUMBER:bytes:int}|-)`,
+	"HTTPDWORD":         `(?:[^\s-]\S*|-\S+)`,
+	"HTTPDTIME":         `[^\]]+`,
+	"STATUS":            `\d+`,
+	"SIZE":              `\d+`,
+	"HTTPREQUEST":       `(?:%{METHOD:method} %{URLPATH:url}(?:\?%{URLQUERY:query})?(?: HTTP/%{HTTPVERSION:http_version})?|%{QUOTEDTEXT:request})`,
+	"METHOD":            `[A-Za-z]+`,
+	"URLPATH":           `[^\s?"]+`,
+	"URLQUERY":          `[^\s"]*`,
+	"HTTPVERSION":       `[0-9.]+`,
+	"COMMONAPACHELOG":   `%{NOTSPACE:client_ip} (?:-|%{HTTPDWORD:ident}) (?:-|%{HTTPDWORD:user}) \[%{HTTPDTIME:time}\] "%{HTTPREQUEST}" %{STATUS:status:int} (?:%{SIZE:bytes:int}|-)`,
 	"COMBINEDAPACHELOG": `%{COMMONAPACHELOG} "(?:-|%{QUOTEDTEXT:referer})" "(?:-|%{QUOTEDTEXT:user_agent})"`,
 	"QUOTEDTEXT":        `(?:\\.|[^\\"])*`,
 	"HTTPD20_ERRORLOG":  `\[%{HTTPDERROR_DATE:time}\] \[%{LOGLEVEL:level}\] (?:\[client %{IPORHOST:client_ip}\] )?%{GREEDYDATA:text}`,

@@ -70,14 +70,14 @@ func (l *linter) warn(path, rule, format string, args ...any) {
 
 func (l *linter) pattern(path string, r *regexpReader) {
 	cost, class := measure(r, l.lines)
-	tree, err := syntax.Parse(r.re.String(), syntax.Perl)
+	tree, err := syntax.Parse(r.String(), syntax.Perl)
 	if err != nil {
 		return // it was compiled before
 	}
 	tree = tree.Simplify()
 	about := fmt.Sprintf("; it costs %s per line (%s)", cost.Round(10*time.Nanosecond), class)
 	if !anchored(tree) {
-		if prefix, _ := r.re.LiteralPrefix(); prefix == "" {
+		if prefix, _ := r.LiteralPrefix(); prefix == "" {
 			l.warn(path, "unanchored", "the pattern starts neither with ^ nor with fixed text: it is tried at every byte of a line that does not fit%s", about)
 		} else {
 			l.warn(path, "unanchored", "the pattern does not start with ^: it may match in the middle of a line%s", about)
@@ -110,8 +110,8 @@ func measure(r *regexpReader, lines []string) (time.Duration, string) {
 	lines = lines[:min(len(lines), 1000)]
 	match := func() {
 		for _, line := range lines {
-			if len(line) <= r.limit {
-				r.re.FindStringSubmatchIndex(line)
+			if len(line) <= r.limit && r.possible(line) {
+				r.FindStringSubmatchIndex(line)
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -35,8 +34,7 @@ type masker struct {
 	action    string
 	key       [sha256.BlockSize]byte // of the HMAC, padded
 	length    int
-	re        *regexp.Regexp
-	limit     int
+	re        *matcher
 	with      string
 }
 
@@ -66,11 +64,11 @@ func (c *compiler) mask(path string, m *Mask, i int, seen map[string]string) com
 			c.bad(path+".truncate", m.Length, "must be from 0 to %d characters", maxTruncate)
 		}
 	case "replace":
-		re, size, err := compileRegexp(m.Pattern)
+		re, err := compileRegexp(m.Pattern)
 		if err != nil {
 			c.bad(path+".replace.pattern", nil, "%v", err)
 		}
-		t.re, t.limit = re, inputLimit(size)
+		t.re = re
 		if len(m.With) > MaxName {
 			c.bad(path+".replace.with", nil, "must have at most %d bytes", MaxName)
 		}
@@ -202,10 +200,10 @@ func (m *masker) hash(s *Scratch, t string) (string, bool) {
 
 // replace replaces what the pattern matches.
 func (m *masker) replace(s *Scratch, t string) (string, bool) {
-	if len(t) > m.limit {
+	if len(t) > m.re.limit {
 		return maskedText, false
 	}
-	if !m.re.MatchString(t) { // spares most lines the copy
+	if !m.re.possible(t) || !m.re.MatchString(t) { // spares most lines the copy
 		return t, true
 	}
 	out := m.re.ReplaceAllString(t, m.with)

@@ -4,37 +4,78 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strings"
 )
 
-// compileRegexp compiles a pattern within the bounds and returns the size of
-// its program, in instructions.
-func compileRegexp(pattern string) (*regexp.Regexp, int, error) {
+// matcher is a compiled pattern with its bounds.
+type matcher struct {
+	*regexp.Regexp
+	size    int    // of its program, in instructions
+	limit   int    // of the text it reads, in bytes
+	literal string // stands in every text that matches; "" if none is known
+}
+
+// compileRegexp compiles a pattern within the bounds.
+func compileRegexp(pattern string) (*matcher, error) {
 	if pattern == "" {
-		return nil, 0, fmt.Errorf("must be a regular expression, not empty")
+		return nil, fmt.Errorf("must be a regular expression, not empty")
 	}
 	if len(pattern) > MaxPattern {
-		return nil, 0, fmt.Errorf("has %d bytes; a pattern must have at most %d", len(pattern), MaxPattern)
+		return nil, fmt.Errorf("has %d bytes; a pattern must have at most %d", len(pattern), MaxPattern)
 	}
 	return compileExpanded(pattern)
 }
 
-func compileExpanded(pattern string) (*regexp.Regexp, int, error) {
+func compileExpanded(pattern string) (*matcher, error) {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil, 0, fmt.Errorf("is no regular expression (RE2): %w", err)
+		return nil, fmt.Errorf("is no regular expression (RE2): %w", err)
 	}
-	prog, err := syntax.Compile(tree.Simplify())
+	tree = tree.Simplify()
+	prog, err := syntax.Compile(tree)
 	if err != nil {
-		return nil, 0, fmt.Errorf("is no regular expression (RE2): %w", err)
+		return nil, fmt.Errorf("is no regular expression (RE2): %w", err)
 	}
 	if len(prog.Inst) > MaxProgram {
-		return nil, 0, fmt.Errorf("compiles to %d instructions; must be at most %d: repeat less, or split the pattern", len(prog.Inst), MaxProgram)
+		return nil, fmt.Errorf("compiles to %d instructions; must be at most %d: repeat less, or split the pattern", len(prog.Inst), MaxProgram)
 	}
 	re, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, 0, fmt.Errorf("is no regular expression (RE2): %w", err)
+		return nil, fmt.Errorf("is no regular expression (RE2): %w", err)
 	}
-	return re, len(prog.Inst), nil
+	return &matcher{re, len(prog.Inst), inputLimit(len(prog.Inst)), required(tree)}, nil
+}
+
+// possible is false if t cannot match. Most lines lack what a pattern without
+// anchor looks for, such as the @ of an address, and searching for a text costs
+// a hundredth of trying a pattern at every byte.
+func (m *matcher) possible(t string) bool {
+	return m.literal == "" || strings.Contains(t, m.literal)
+}
+
+// required returns the longest text that must stand in every match.
+func required(r *syntax.Regexp) string {
+	switch r.Op {
+	case syntax.OpLiteral:
+		if r.Flags&syntax.FoldCase == 0 {
+			return string(r.Rune)
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return required(r.Sub[0])
+	case syntax.OpRepeat:
+		if r.Min > 0 {
+			return required(r.Sub[0])
+		}
+	case syntax.OpConcat:
+		longest := ""
+		for _, sub := range r.Sub {
+			if s := required(sub); len(s) > len(longest) {
+				longest = s
+			}
+		}
+		return longest
+	}
+	return ""
 }
 
 // inputLimit is how many bytes a pattern reads: RE2's time grows with the
@@ -47,12 +88,9 @@ func tooLong(limit int) string {
 
 // regexpReader sets fields from the named groups of a pattern.
 type regexpReader struct {
-	re     *regexp.Regexp
-	size   int
-	limit  int
+	*matcher
 	groups []group
-	source string // as written, for reports
-	kind   string
+	kind   string // regexp or grok
 }
 
 type group struct {
@@ -67,7 +105,10 @@ func (r *regexpReader) read(s *Scratch, x *extractor, t string) outcome {
 	if len(t) > r.limit {
 		return s.failed(tooLong(r.limit))
 	}
-	m := r.re.FindStringSubmatchIndex(t)
+	if !r.possible(t) {
+		return unmatched
+	}
+	m := r.FindStringSubmatchIndex(t)
 	if m == nil {
 		return unmatched
 	}
