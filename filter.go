@@ -1,6 +1,8 @@
 package millrace
 
 import (
+	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -21,7 +23,8 @@ const (
 	FilterLe
 	FilterGt
 	FilterGe
-	FilterGlob // field matches Value, in which * stands for any characters
+	FilterGlob   // field matches Value, in which * stands for any characters
+	FilterRegexp // some part of the field matches Value, a regular expression of RE2
 )
 
 // Filter is a node of a condition over events or cells.
@@ -30,6 +33,35 @@ type Filter struct {
 	Field string
 	Value string
 	Sub   []*Filter
+
+	re *regexp.Regexp // of NewRegexp
+}
+
+// MaxRegexpBytes bounds a regular expression. RE2 takes time linear in the text,
+// and memory with the expression.
+const MaxRegexpBytes = 1024
+
+// NewRegexp returns a FilterRegexp that is compiled once. The error is that of the
+// expression.
+func NewRegexp(field, expr string) (*Filter, error) {
+	if len(expr) > MaxRegexpBytes {
+		return nil, fmt.Errorf("the regular expression has %d bytes, over %d", len(expr), MaxRegexpBytes)
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{Op: FilterRegexp, Field: field, Value: expr, re: re}, nil
+}
+
+// matchRegexp compiles a Filter that NewRegexp has not made; what cannot be
+// compiled matches nothing.
+func (f *Filter) matchRegexp(have string) bool {
+	if f.re != nil {
+		return f.re.MatchString(have)
+	}
+	ok, err := regexp.MatchString(f.Value, have)
+	return ok && err == nil
 }
 
 // Match is the reference semantics, which every Store reproduces. get returns a
@@ -63,6 +95,8 @@ func (f *Filter) Match(get func(field string) string) bool {
 		return get(f.Field) != f.Value
 	case FilterGlob:
 		return globMatch(f.Value, get(f.Field))
+	case FilterRegexp:
+		return f.matchRegexp(get(f.Field))
 	}
 	return f.compare(get(f.Field))
 }

@@ -68,6 +68,9 @@ func addComparison(c *condition, text string, f *millrace.Filter) {
 		like := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(f.Value)
 		c.add("("+text+` LIKE ? ESCAPE '\')`, like)
 		return
+	case millrace.FilterRegexp:
+		c.add("regexp_matches("+text+", ?)", f.Value)
+		return
 	case millrace.FilterLt, millrace.FilterLe, millrace.FilterGt, millrace.FilterGe:
 		if want, err := strconv.ParseFloat(f.Value, 64); err == nil {
 			c.add("coalesce(millrace_compare("+text+", ?) "+comparisons[f.Op]+" 0, false)", want)

@@ -184,8 +184,8 @@ func (a *attrColumn) scanned() string {
 	switch a.name {
 	case "method":
 		return "method::VARCHAR"
-	case "client_ip":
-		return a.text
+	case "client_ip": // concat takes NULL for nothing
+		return "CASE WHEN client_ip <> 0 THEN " + ipText + " END"
 	}
 	return a.name
 }

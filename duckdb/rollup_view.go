@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/formula"
 	"github.com/millrace/millrace/internal/rollupdef"
 )
 
@@ -38,6 +39,9 @@ func (k *cube) viewBranch(g millrace.Granularity) string {
 	}
 	for i := range k.schema.Metrics {
 		outer = append(outer, metricSQL(&k.schema.Metrics[i], g)...)
+	}
+	for i := range k.schema.Derived {
+		outer = append(outer, k.derivedSQL(i, g)+" AS "+ident(k.schema.Derived[i].Name))
 	}
 	joins := ""
 	for _, key := range k.keys {
@@ -79,6 +83,32 @@ func (k *cube) textSQL(dim int) string {
 		return "NULL::VARCHAR"
 	}
 	return "CASE" + b.String() + " END"
+}
+
+// derivedSQL returns the value of a derived metric, computed from merged states.
+// The definition was checked: names exist, and an expression parses.
+func (k *cube) derivedSQL(i int, g millrace.Granularity) string {
+	e, err := formula.Number(k.schema.Derived[i].Expr)
+	if err != nil {
+		return "NULL::DOUBLE"
+	}
+	return e.SQL(func(name string) string {
+		for j, d := range k.schema.Derived[:i] {
+			if d.Name == name {
+				return k.derivedSQL(j, g)
+			}
+		}
+		m, q, ok := rollupdef.FindMetric(&k.schema, name)
+		if !ok {
+			return "NULL"
+		}
+		metric := k.schema.Metrics[m]
+		if q > 0 {
+			metric.Quantiles = []float64{q}
+		}
+		value, _, _ := strings.Cut(metricSQL(&metric, g)[0], " AS "+ident(rollupdef.Columns(&metric)[0]))
+		return value
+	}, int64(g))
 }
 
 // metricSQL returns the columns of a metric, computed from its merged states.

@@ -32,6 +32,10 @@ func viewSchema() millrace.RollupSchema {
 			{Name: "rt", Func: millrace.FuncQuantiles, Field: "rt", Quantiles: []float64{0.5, 0.999}},
 			{Name: "uv", Func: millrace.FuncUniq, Field: "ip"},
 		},
+		Derived: []millrace.Derived{
+			{Name: "size", Expr: "bytes / pv"},
+			{Name: "odd", Expr: "rate(cost) + 2 * (size - rt_p75)"},
+		},
 	}
 }
 
@@ -138,7 +142,11 @@ func TestViewColumns(t *testing.T) {
 	same(t, "columns", text(t, db, "SELECT column_name, column_type FROM (DESCRIBE rollup_traffic)"),
 		"granularity|VARCHAR", "bucket|TIMESTAMP", "dimension_set|VARCHAR", "service|VARCHAR", "url|VARCHAR",
 		"pv|BIGINT", "pace|DOUBLE", "bytes|BIGINT", "cost|DECIMAL(21,2)", "load|DOUBLE", "least|DOUBLE",
-		"rt_p50|DOUBLE", "rt_p99_9|DOUBLE", "uv|BIGINT")
+		"rt_p50|DOUBLE", "rt_p99_9|DOUBLE", "uv|BIGINT", "size|DOUBLE", "odd|DOUBLE")
+	same(t, "derived metrics", text(t, db, `SELECT count(*) > 100, count(*) FILTER (WHERE size IS NULL AND pv = 0) > 0,
+		bool_and(size IS NOT DISTINCT FROM bytes / nullif(pv, 0)),
+		bool_and(pv = 0 OR abs(odd - (cost / 3600 + 2 * (size - rt_p50))) <= 2 * 10) FROM rollup_traffic WHERE granularity = '1h'`),
+		"true|true|true|true")
 	same(t, "sets", text(t, db, "SELECT DISTINCT granularity, dimension_set FROM rollup_traffic ORDER BY ALL"),
 		"1d|", "1d|service", "1h|", "1h|service", "1m|", "1m|service", "1m|service,url")
 	same(t, "dimensions that a set lacks", text(t, db,

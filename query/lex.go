@@ -26,6 +26,7 @@ const (
 	tokEnd    tokenKind = iota
 	tokText             // a word, a phrase, or a value
 	tokField            // name of a field, followed by an operator
+	tokRegexp           // between slashes
 	tokAnd              // AND or &&
 	tokOr               // OR or ||
 	tokNot              // NOT, ! or a leading -
@@ -88,7 +89,39 @@ func (l *lexer) term() (token, *SyntaxError) {
 	if t, ok := l.field(); ok {
 		return t, nil
 	}
+	if t, ok := l.regexp(); ok {
+		return t, nil
+	}
 	return l.text(termStops)
+}
+
+// regexp returns a regular expression if one stands here: it begins with a slash,
+// and the next one that has no backslash before it ends the term. Anything else,
+// such as /var/log/x, is a word.
+func (l *lexer) regexp() (token, bool) {
+	rest := l.src[l.pos:]
+	if rest == "" || rest[0] != '/' {
+		return token{}, false
+	}
+	var b strings.Builder
+	for i := 1; i < len(rest); i++ {
+		switch {
+		case rest[i] == '\\' && i+1 < len(rest) && rest[i+1] == '/':
+			i++
+		case rest[i] == '\\' && i+1 < len(rest):
+			b.WriteByte(rest[i])
+			i++
+		case rest[i] == '/':
+			if i == 1 || !wordEnds(rest[i+1:]) {
+				return token{}, false
+			}
+			t := token{kind: tokRegexp, pos: l.pos, text: b.String()}
+			l.pos += i + 1
+			return t, true
+		}
+		b.WriteByte(rest[i])
+	}
+	return token{}, false
 }
 
 // termOperators are matched in order; a word must end where it ends.
@@ -136,6 +169,10 @@ func (l *lexer) field() (token, bool) {
 	t := token{kind: tokField, pos: l.pos, text: rest[:n]}
 	if rest[n] == ':' {
 		n++
+	} else if rest[n] == '~' && n+1 < len(rest) && rest[n+1] == '/' {
+		t.op = millrace.FilterRegexp
+		l.pos += n + 1
+		return t, true
 	} else if rest[n] != '<' && rest[n] != '>' {
 		return token{}, false
 	}

@@ -23,11 +23,13 @@ const (
 //	status>=500  status:>=500        comparison, numeric for a number
 //	status:[400 TO 499]  rt:{1 TO *] ranges; [ ] include the end, { } do not
 //	status:(500 OR 503)              several values of one field
+//	/time.*out/  url~/^\/v[12]\//     regular expressions of RE2, in the message or a field
 //	a b, a AND b, a OR b, NOT a, -a  and is implied and binds closer than or
 //	(a OR b) c                       grouping
 //
-// Words and phrases ignore case; fields and wildcards do not. A backslash takes
-// the next character as it is. The error is ErrInvalid with the position in its message, and wraps a
+// Words and phrases ignore case; fields, wildcards and regular expressions do not.
+// A regular expression matches any part. A backslash takes the next character as
+// it is, save that in regular expressions only \/ is special. The error is ErrInvalid with the position in its message, and wraps a
 // *SyntaxError.
 func Parse(src string) (*millrace.Filter, error) {
 	p := parser{lex: lexer{src: src}}
@@ -175,6 +177,12 @@ func (p *parser) primary() (*millrace.Filter, *SyntaxError) {
 			return nil, err
 		}
 		return f, p.next()
+	case tokRegexp:
+		f, err := p.regexp("message", t)
+		if err != nil {
+			return nil, err
+		}
+		return f, p.next()
 	case tokText:
 		f, err := p.word(t)
 		if err != nil {
@@ -210,10 +218,15 @@ func (p *parser) word(t token) (*millrace.Filter, *SyntaxError) {
 	if t.text == "" && !t.quoted {
 		return nil, p.lex.errorf(t.pos, "%q stands where a term must stand", p.lex.src[t.pos:t.pos+1])
 	}
-	if !t.quoted && len(t.text) > 2 && t.text[0] == '/' && strings.HasSuffix(t.text, "/") && p.lex.src[t.pos] == '/' {
-		return nil, p.lex.errorf(t.pos, "regular expressions are not supported; put quotes around the word to search for it as text")
-	}
 	return messageFilter(p, t)
+}
+
+func (p *parser) regexp(field string, t token) (*millrace.Filter, *SyntaxError) {
+	f, err := millrace.NewRegexp(field, t.text)
+	if err != nil {
+		return nil, p.lex.errorf(t.pos, "%s", err)
+	}
+	return f, nil
 }
 
 func messageFilter(p *parser, t token) (*millrace.Filter, *SyntaxError) {
@@ -257,6 +270,13 @@ func (p *parser) checkStars(t token) *SyntaxError {
 }
 
 func (p *parser) fieldValue(field token) (*millrace.Filter, *SyntaxError) {
+	if field.op == millrace.FilterRegexp {
+		t, ok := p.lex.regexp()
+		if !ok {
+			return nil, p.lex.errorf(p.lex.pos, `%s~ must be followed by a regular expression between slashes; a slash in it is written \/`, field.text)
+		}
+		return p.regexp(field.text, t)
+	}
 	v, err := p.lex.value()
 	if err != nil {
 		return nil, err

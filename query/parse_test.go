@@ -30,7 +30,7 @@ func show(f *millrace.Filter) string {
 	}
 	op := map[millrace.FilterOp]string{
 		millrace.FilterEq: "=", millrace.FilterNe: "!=", millrace.FilterLt: "<", millrace.FilterLe: "<=",
-		millrace.FilterGt: ">", millrace.FilterGe: ">=", millrace.FilterGlob: "~",
+		millrace.FilterGt: ">", millrace.FilterGe: ">=", millrace.FilterGlob: "~", millrace.FilterRegexp: "=~",
 	}[f.Op]
 	return fmt.Sprintf("%s%s%q", f.Field, op, f.Value)
 }
@@ -56,6 +56,12 @@ func TestParse(t *testing.T) {
 	f("*time*", `text "time"`)
 	f("tim*out", `message~"*tim*out*"`)
 	f(`tim\*out`, `text "tim*out"`)
+	f("/time.*out/", `message=~"time.*out"`)
+	f(`(/a b\/c\d(x|y)/ OR z)`, `(message=~"a b/c\\d(x|y)" | text "z")`)
+	f(`url~/^\/api\/v[12]/ -host~/db/`, `(url=~"^/api/v[12]" & !host=~"db")`)
+	f("/var/log/x", `text "/var/log/x"`)
+	f("/var/log/", `text "/var/log/"`)
+	f("// a~b ~x", `(text "//" & text "a~b" & text "~x")`)
 	f("level:error", `level="error"`)
 	f("message:timeout", `text "timeout"`)
 	f("url:/api/*", `url~"/api/*"`)
@@ -138,7 +144,11 @@ func TestParseErrors(t *testing.T) {
 	f("status:()", 8, "empty")
 	f("status:(a AND b)", 11, "only values and OR")
 	f("status:(a (b))", 11, "only values and OR")
-	f("/time.*out/", 1, "regular expressions")
+	f("/time[/", 1, "missing closing")
+	f("a url~/x(/", 7, "missing closing")
+	f("url~/a/b", 5, "between slashes")
+	f("url~//", 5, "between slashes")
+	f("/"+strings.Repeat("a", millrace.MaxRegexpBytes+1)+"/", 1, "over 1024")
 	f(`url:a*\*`, 5, "cannot stand in one value")
 	f(`a\`, 2, "backslash")
 	f("a\x00", 2, "NUL")
@@ -186,7 +196,7 @@ func FuzzTerm(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`level:error service:checkout "timed out" status>=500 url:/api/* NOT bot:true`,
-		"a AND (b OR c)", "x:[1 TO *}", "x:(a OR b)", `\`, `"`, "((((", "-", "!", "x:", "a*b", "tim*", "ü:*",
+		"a AND (b OR c)", "x:[1 TO *}", "x:(a OR b)", `\`, `"`, "((((", "-", "!", "x:", "a*b", "tim*", "ü:*", "/a.*b/", `u~/\//`,
 	} {
 		f.Add(s)
 	}

@@ -54,6 +54,8 @@ func testEventFilters(t *testing.T, s millrace.Store) {
 		leaf(millrace.FilterGlob, "service", "*"), leaf(millrace.FilterGlob, "service", "w*"), leaf(millrace.FilterGlob, "service", "?eb"),
 		leaf(millrace.FilterGlob, "message", "GET*50%"), leaf(millrace.FilterGlob, "message", "*_x*y"), leaf(millrace.FilterGlob, "message", "*/*.*"),
 		leaf(millrace.FilterGlob, "absent", "*"), leaf(millrace.FilterGlob, "absent", "a*"), leaf(millrace.FilterGlob, "message", "x"),
+		leaf(millrace.FilterRegexp, "message", "[Tt]imed.*_x"), leaf(millrace.FilterRegexp, "message", "^GET .index"), leaf(millrace.FilterRegexp, "took", `^\d+$`),
+		leaf(millrace.FilterRegexp, "message", "wörld$"), leaf(millrace.FilterRegexp, "absent", "^$"), leaf(millrace.FilterRegexp, "service", "(?i)^WEB$"),
 		leaf(millrace.FilterGlob, "took", "1*0"), leaf(millrace.FilterGlob, "service", "web*web"),
 	}
 	for _, f := range filters {
