@@ -14,13 +14,11 @@ import (
 // where a string had to be unescaped into memory of the batch. They are valid
 // until the batch is reset and as long as nobody writes to the payload.
 type Decoder struct {
-	b    *millrace.Batch
-	seen map[string]int // keys of an event with very many attributes
-	key  []byte         // dotted name of a nested field
-	js   jsonEvent
-	// marks are those of the JSON line that is being read
-	marks marks
-	shape shape
+	b     *millrace.Batch
+	seen  map[string]int // keys of an event with very many attributes
+	key   []byte         // dotted name of a nested field
+	js    jsonEvent
+	shape shape // of the JSON lines before
 	// keys of JSON, and those of nested objects and of logfmt, made when needed
 	keys         keyCache
 	inner, pairs *keyCache

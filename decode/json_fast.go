@@ -15,7 +15,7 @@ import (
 func (d *Decoder) members(e *millrace.Event, b []byte) bool {
 	d.keys.number++
 	d.keys.attrs = true
-	d.marks.set(b, len(b))
+	d.keys.marks.set(b, len(b))
 	k := &d.keys.entries[0]
 	filed, i, whole := d.follow(e, b)
 	switch {
@@ -60,7 +60,7 @@ func (d *Decoder) rest(e *millrace.Event, b []byte, i int, k *cachedKey) bool {
 			}
 			if c == '"' {
 				v++
-				if end = d.marks.end(v); end < 0 {
+				if end = d.keys.marks.end(v); end < 0 {
 					end = plainEnd(wide, v)
 				}
 				if end < len(b) && byteAt(p, end) == '"' && d.fileText(e, &d.keys, k, i, span(p, v, end)) {

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"unique"
 	"unsafe"
 
@@ -95,6 +94,7 @@ type keyCache struct {
 	// attrs tells that names become those of attributes: then they are unique.Make's,
 	// so that whoever looks for one finds it by comparing pointers.
 	attrs bool
+	marks marks // of the object that is being read
 }
 
 // keepFor is for how many objects a key is kept though none has it.
@@ -221,6 +221,7 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 		return checkJSON(b)
 	}
 	c.number++
+	c.marks.set(b, len(b))
 	wide := b[:cap(b)] // see overread
 	p, last := unsafe.Pointer(unsafe.SliceData(wide)), len(wide)-overread
 	i := 1
@@ -233,19 +234,15 @@ func (c *keyCache) check(b []byte) (pos int, ok bool) {
 			if wide[v] == ' ' {
 				v++
 			}
-			if c := wide[v]; c == '"' {
+			if tag := wide[v]; tag == '"' {
 				v++
-				if lo, hi := special(load(p, v)), special(load(p, v+8)); lo|hi == 0 {
-					end = plainEnd(wide, v+16)
-				} else if end = v; lo == 0 {
-					end += 8 + bits.TrailingZeros64(hi)>>3
-				} else {
-					end += bits.TrailingZeros64(lo) >> 3
+				if end = c.marks.end(v); end < 0 {
+					end = plainEnd(wide, v)
 				}
 				if end++; end <= len(b) && b[end-1] != '"' {
 					end = -1
 				}
-			} else if isDigit(c) {
+			} else if isDigit(tag) {
 				end = plainNumberEnd(p, v)
 			}
 		}

@@ -106,7 +106,7 @@ func (d *Decoder) follow(e *millrace.Event, b []byte) (filed, i int, whole bool)
 	if len(b) > maxMarked {
 		last = min(last, maxMarked-overread)
 	}
-	marked, attrs := unsafe.Pointer(&d.marks.bits), unsafe.Pointer(unsafe.SliceData(room))
+	marked, attrs := unsafe.Pointer(&d.keys.marks.bits), unsafe.Pointer(unsafe.SliceData(room))
 	todo := uint32(0)
 	st := &sh.steps[0]
 	for {
