@@ -177,7 +177,7 @@ func (u *urlStep) run(s *Scratch) outcome {
 		s.state.observe(v.s)
 	}
 	template, kept := s.folder(u).Apply(v.s)
-	if template == v.s {
+	if template == v.s && u.from == u.to {
 		return matched
 	}
 	if !kept {
