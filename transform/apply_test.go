@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/millrace/millrace"
@@ -63,5 +64,51 @@ steps:
 	got := s.Take(p)
 	if len(got) != 2 || got[0].Matched != 2 || got[0].Unmatched != 1 || got[1].Matched != 1 || got[1].Unmatched != 2 {
 		t.Errorf("counts %+v", got)
+	}
+}
+
+// A program is used by many goroutines at once, each with a Scratch of its own.
+func TestConcurrentUse(t *testing.T) {
+	p := mustCompile(t, `
+steps:
+  - extract: {grok: '^%{COMBINEDAPACHELOG}'}
+  - url_template: true
+  - user_agent: true
+  - set: {class: 'status >= 500 ? "error" : lower(method)'}
+masks:
+  - {fields: [client_ip], hash: true}
+`)
+	want := ""
+	for range 2 {
+		var wg sync.WaitGroup
+		got := make([]string, 4)
+		for g := range got {
+			wg.Go(func() {
+				s := &Scratch{}
+				for range 200 {
+					b := newBatch("line", usualLine)
+					p.Apply(b, &b.Events[0], s)
+					got[g] = b.Events[0].Message + string(millrace.AppendAttrs(nil, b.Events[0].Attrs))
+				}
+				if c := s.Take(p); c[0].Matched != 200 || c[4].Matched != 200 || s.Take(p) != nil {
+					t.Errorf("counts %+v", c)
+				}
+				total := NewURLCounts(10)
+				s.TakeURLs(p, total)
+				if l := total.List(); len(l) != 1 || l[0].Events != 200 {
+					t.Errorf("templates %+v", l)
+				}
+				s.Forget(p)
+			})
+		}
+		wg.Wait()
+		for _, g := range got {
+			if want == "" {
+				want = g
+			}
+			if g != want {
+				t.Errorf("differs:\n%s\n%s", g, want)
+			}
+		}
 	}
 }

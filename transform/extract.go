@@ -31,14 +31,14 @@ func (x *extractor) run(s *Scratch) outcome {
 	if !ok {
 		return s.failed(s.full())
 	}
-	any := false
+	hit := false
 	for _, r := range x.readers {
 		mark := len(s.pending)
 		switch r.read(s, x, t) {
 		case failed:
 			return failed
 		case matched:
-			any = true
+			hit = true
 		default:
 			s.pending = s.pending[:mark]
 			continue
@@ -47,7 +47,7 @@ func (x *extractor) run(s *Scratch) outcome {
 			break
 		}
 	}
-	if !any {
+	if !hit {
 		return unmatched
 	}
 	if len(s.pending) > MaxCaptures {
