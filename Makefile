@@ -13,6 +13,7 @@ DEMO_RATE ?= 300
 FUZZTIME ?= 20s
 BENCH_SECONDS ?= 120
 BENCH_BINARY ?=
+BENCH_ROWS ?=
 BENCH_RUN ?= ^TestBench(Ratio)?$$
 TOOL := go tool -modfile=tools/go.mod
 
@@ -23,7 +24,7 @@ RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./memory/... ./pipeline
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-fast test-race bench bench-engine bench-load soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +64,7 @@ test-fast: check-compilers ## all tests that take seconds
 test-race: check-compilers ## every package under the race detector
 	go test -race ./...
 
-bench: bench-engine bench-load ## throughput, latency, memory and disk under full load
+bench: bench-engine bench-load bench-search ## throughput, latency, memory and disk under full load
 
 bench-engine: check-compilers ## the rollup engine by itself
 	MILLRACE_BENCH=1 go test -count=1 -timeout 60m -v -run '^TestEngineBench$$' ./rollup
@@ -73,6 +74,10 @@ bench-engine: check-compilers ## the rollup engine by itself
 bench-load: check-compilers ## the server under full load over HTTP
 	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
 	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
+
+# BENCH_ROWS=N stores fewer rows than 20,000,000.
+bench-search: check-compilers ## how soon questions are answered over 20 million rows
+	MILLRACE_BENCH=1 BENCH_ROWS=$(BENCH_ROWS) go test -count=1 -timeout 60m -v -run '^TestBenchSearch$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
 	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^(TestSoak|TestKills)' ./cmd/millrace
