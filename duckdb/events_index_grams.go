@@ -45,7 +45,17 @@ var gramClass = func() (t [256]uint16) {
 }()
 
 // gramSet is the set of grams of a block, each a bit by its hash.
-type gramSet [1 << gramBits / 64]uint64
+type gramSet struct {
+	bits [1 << gramBits / 64]uint64
+	// seen holds short messages whose grams are in the set: services say the same
+	// few things over and over.
+	seen [64]struct {
+		n    uint8
+		text [seenText]byte
+	}
+}
+
+const seenText = 40
 
 func wordHash(window uint64) uint32 {
 	return uint32((window & 0xFFFFFFFF) * 0x9E3779B97F4A7C15 >> (64 - gramBits))
@@ -55,9 +65,24 @@ func numberHash(window uint64) uint32 {
 	return uint32((window & 0xFFFFFFFFFFFF) * 0xC2B2AE3D27D4EB4F >> (64 - gramBits))
 }
 
-// add adds the grams of a message and returns whether it is all ASCII. It runs for
-// every byte of every message: one look-up in a table and two tests a byte.
+// add adds the grams of a message and returns whether it is all ASCII.
 func (s *gramSet) add(m []byte) (ascii bool) {
+	if n := len(m); n > 0 && n <= seenText {
+		known := &s.seen[(uint(m[0])+uint(m[n/2])+uint(n)*7)%uint(len(s.seen))]
+		if int(known.n) == n && string(known.text[:n]) == string(m) {
+			return true
+		}
+		if ascii = s.scan(m); ascii {
+			known.n = uint8(copy(known.text[:], m))
+		}
+		return ascii
+	}
+	return s.scan(m)
+}
+
+// scan runs for every byte of nearly every message: one look-up in a table and two
+// tests a byte.
+func (s *gramSet) scan(m []byte) (ascii bool) {
 	var window uint64
 	// Of the bytes before: which were digits, and how many in a row made a run, or
 	// letters and digits.
@@ -82,12 +107,12 @@ func (s *gramSet) add(m []byte) (ascii bool) {
 		if digits&(1<<wordGram-1) == 0 {
 			if run >= wordGram {
 				h := wordHash(window)
-				s[h/64] |= 1 << (h % 64)
+				s.bits[h/64] |= 1 << (h % 64)
 			}
 		}
 		if alnum >= numberGram && digits&(1<<numberGram-1) != 0 {
 			h := numberHash(window)
-			s[h/64] |= 1 << (h % 64)
+			s.bits[h/64] |= 1 << (h % 64)
 		}
 	}
 	return ascii
@@ -102,7 +127,7 @@ func gramsOf(text string) []uint32 {
 }
 
 func (s *gramSet) hashes(dst []uint32) []uint32 {
-	for i, w := range s {
+	for i, w := range s.bits {
 		for b := range uint32(64) {
 			if w>>b&1 == 1 {
 				dst = append(dst, uint32(i)*64+b)
@@ -119,8 +144,8 @@ const mostGrams = 56
 // append appends the map for a block of rows rows: smaller ones have a smaller
 // map, the larger one folded. Nothing if too many bits are set.
 func (s *gramSet) append(dst []byte, rows int) []byte {
-	words := slices.Clone(s[:])
-	for len(words) > 64 && rows*len(s) <= len(words)/2*blockRows {
+	words := slices.Clone(s.bits[:])
+	for len(words) > 64 && rows*len(s.bits) <= len(words)/2*blockRows {
 		half := len(words) / 2
 		for i, w := range words[half:] {
 			words[i] |= w
