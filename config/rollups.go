@@ -21,7 +21,7 @@ type Rollup struct {
 	Where         string        `yaml:"where" doc:"Condition in expr-lang's syntax that selects the events; empty takes all." example:"kind == \"access\" and status >= 500"`
 	Dimensions    []string      `yaml:"dimensions" doc:"Columns or attributes to group by." example:"service,url,status"`
 	Sets          any           `yaml:"sets" doc:"Sets of dimensions to keep: a list of lists, cube(N) for all sets of at most N, or a map from granularity to one of these." example:"[[], [service], [service, url]]"`
-	Metrics       yaml.MapSlice `yaml:"metrics" doc:"Metrics by name: count(), rate(), sum(field), sum(field, digits), avg(field), min(field), max(field), quantiles(field), quantiles(field, 0.5, 0.99), uniq(field)." example:"pv: count()"`
+	Metrics       yaml.MapSlice `yaml:"metrics" doc:"Metrics by name: count(), rate(), sum(field), sum(field, digits), avg(field), min(field), max(field), quantiles(field), quantiles(field, 0.5, 0.99), uniq(field), each perhaps with a condition: count() where status >= 500. Or arithmetic over other metrics, computed when asked: errors / pv, rate(bytes) * 8, rt_p99 - rt_p50." example:"pv: count()"`
 	Granularities []string      `yaml:"granularities" doc:"Some of 1m, 1h, 1d; all by default." example:"1m,1h"`
 }
 

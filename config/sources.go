@@ -69,7 +69,7 @@ func (s *Source) text() string {
 	return s.Rules.Text
 }
 
-func (s Sources) validate(v *millrace.Violations) {
+func (s Sources) validate(v *millrace.Violations, countries *transform.CountryFile) {
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		path := "sources." + name
 		project, source := SplitSource(name)
@@ -80,7 +80,7 @@ func (s Sources) validate(v *millrace.Violations) {
 		if src == nil {
 			continue
 		}
-		src.Rules.validate(path+".rules", v)
+		src.Rules.validate(path+".rules", v, countries)
 		if src.Preset == "" {
 			continue
 		}
@@ -94,11 +94,11 @@ func (s Sources) validate(v *millrace.Violations) {
 }
 
 // validate reports what package transform finds, at its place in the file.
-func (t *Text) validate(path string, v *millrace.Violations) {
+func (t *Text) validate(path string, v *millrace.Violations, countries *transform.CountryFile) {
 	if t.Text == "" {
 		return
 	}
-	_, err := pipeline.CompileRules(&millrace.RuleVersion{Text: t.Text}, pipeline.RulesOptions(make([]byte, 32)))
+	_, err := pipeline.CompileRules(&millrace.RuleVersion{Text: t.Text}, pipeline.RulesOptions(make([]byte, 32), countries))
 	if err == nil {
 		return
 	}

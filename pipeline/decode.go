@@ -130,6 +130,7 @@ func (s *supervisor) entry(u *unit, generation int64, ordinal int32, reason stri
 func decodeUnit(d *decoding, u *unit) (err error) {
 	defer recovered(&err)
 	u.batch.Reset(u.rec)
+	d.use(u.rules)
 	d.hideRefused(u)
 	if err := poisoned(u.rec.Payload); err != nil {
 		return err

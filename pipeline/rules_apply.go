@@ -23,8 +23,34 @@ type filtered struct {
 type decoding struct {
 	decoder decode.Decoder
 	scratch transform.Scratch
+	used    map[*transform.Program]int64 // when last, in records
+	records int64
 	// explain, if set, is told what each step did to the event of a frame.
 	explain func(ordinal int32, x transform.Explanation)
+}
+
+// use notes that a program is used, and lets go of what the scratch keeps of the
+// one used least recently when there are too many.
+func (d *decoding) use(p *transform.Program) {
+	if p == nil {
+		return
+	}
+	if d.used == nil {
+		d.used = map[*transform.Program]int64{}
+	}
+	d.records++
+	d.used[p] = d.records
+	if len(d.used) <= maxPrograms {
+		return
+	}
+	oldest := p
+	for q, at := range d.used {
+		if at < d.used[oldest] {
+			oldest = q
+		}
+	}
+	delete(d.used, oldest)
+	d.scratch.Forget(oldest)
 }
 
 // apply runs the rules on the event added last.

@@ -55,9 +55,10 @@ func (c *programCache) put(version int64, p *transform.Program) {
 }
 
 // RulesOptions returns what programs are given from outside of their text.
-// hashKey is the secret of this installation.
-func RulesOptions(hashKey []byte) transform.Options {
-	return transform.Options{ParseTime: decode.ParseTime, Level: decode.Level, HashKey: hashKey}
+// hashKey is the secret of this installation; without countries rules that look
+// them up are refused.
+func RulesOptions(hashKey []byte, countries *transform.CountryFile) transform.Options {
+	return transform.Options{ParseTime: decode.ParseTime, Level: decode.Level, HashKey: hashKey, Countries: countries}
 }
 
 // CompileRules compiles a version. The error is a *transform.Error with every

@@ -28,7 +28,7 @@ func openMeta(t *testing.T) millrace.Meta {
 
 func openBook(t *testing.T, m millrace.Meta) *RuleBook {
 	t.Helper()
-	b, err := OpenRules(t.Context(), m, RulesOptions([]byte("a key of the test's own, 32 bytes")), time.Now)
+	b, err := OpenRules(t.Context(), m, RulesOptions([]byte("a key of the test's own, 32 bytes"), nil), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,5 +243,27 @@ func TestLostRulesAreWaitedFor(t *testing.T) {
 	r.wantLedger("filtered/debug=1/1 received=3/3 stored=2/2")
 	if f := r.p.Status().Faults; len(f) > 0 {
 		t.Errorf("faults %v", f)
+	}
+}
+
+// What is kept per program is bounded, however many versions there were.
+func TestDecodingForgetsPrograms(t *testing.T) {
+	var d decoding
+	rec := &millrace.Record{Format: "auto", Payload: []byte("a line\n"), Frames: []uint32{7}}
+	for i := range 3 * maxPrograms {
+		p, err := CompileRules(&millrace.RuleVersion{Text: fmt.Sprintf("steps: [{set: {v: '%d'}}]", i)}, RulesOptions(nil, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unit{rec: rec, rules: p}
+		if err := decodeUnit(&d, u); err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := u.batch.Events[0].Attr("v"); v.String() != fmt.Sprint(i) {
+			t.Fatalf("version %d gives %s", i, v)
+		}
+	}
+	if len(d.used) > maxPrograms {
+		t.Errorf("%d programs are kept, want at most %d", len(d.used), maxPrograms)
 	}
 }

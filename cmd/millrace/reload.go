@@ -69,6 +69,11 @@ func (s *server) adopt(ctx context.Context) error {
 		}
 		return err
 	}
+	if f := s.cfg.CountryFile(); f != nil {
+		if _, err := f.Reload(); err != nil {
+			s.log.Error("the countries stay as they are", "file", s.cfg.Countries, "err", err)
+		}
+	}
 	s.ingest.SetOptions(next.Ingest)
 	s.disk.high.Store(int64(next.DiskHigh))
 	s.query.SetSchemas(schemasOf(rollups))
@@ -98,7 +103,7 @@ func (s *server) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.rules, err = pipeline.OpenRules(ctx, s.meta, pipeline.RulesOptions(key), s.now); err != nil {
+	if s.rules, err = pipeline.OpenRules(ctx, s.meta, pipeline.RulesOptions(key, s.cfg.CountryFile()), s.now); err != nil {
 		return err
 	}
 	return s.rules.Seed(ctx, s.cfg.Sources.Seeds())

@@ -62,7 +62,7 @@ func (c *rulesTryCmd) try(e *env, rules *string, lines []byte) (json.RawMessage,
 		// Nothing of the server's is needed. What masks hash differs there.
 		q := millrace.RuleTrial{Project: c.Project, Source: "default", Format: c.Format, Payload: lines}
 		tried := &millrace.RuleVersion{Text: *rules}
-		t, err := pipeline.TryRules(q, tried, nil, pipeline.RulesOptions(make([]byte, 32)), e.now)
+		t, err := pipeline.TryRules(q, tried, nil, pipeline.RulesOptions(make([]byte, 32), nil), e.now)
 		if err != nil {
 			return nil, err
 		}
