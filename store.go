@@ -61,7 +61,8 @@ type Store interface {
 	CountEvents(ctx context.Context, q EventQuery, step int64) ([]TimeCount, error)
 	// ScanEvents hands all matching events to take, in any order and in batches
 	// that are valid until take returns. An error of take ends the scan and is
-	// returned. ErrTooLarge: more than q.MaxRows rows.
+	// returned. ErrTooLarge: more than q.MaxRows rows. ErrConflict: retention has
+	// dropped rows of that time.
 	ScanEvents(ctx context.Context, q EventScan, take func([]Event) error) error
 	// Ledger returns accounts ordered by minute, source, sink, outcome, reason.
 	Ledger(ctx context.Context, q LedgerQuery) ([]LedgerEntry, error)

@@ -17,6 +17,13 @@ import (
 func (db *DB) ScanEvents(ctx context.Context, q millrace.EventScan, take func([]millrace.Event) error) error {
 	left := q.MaxRows
 	return db.snapshot(ctx, "scan events", func(c *conn) error {
+		gone, err := exists(ctx, c, fmt.Sprintf("SELECT 1 FROM dropped_days WHERE min_time < %d AND max_time >= %d", q.To, q.From))
+		if err != nil {
+			return err
+		}
+		if gone {
+			return rollupdef.RowsDropped()
+		}
 		segs, err := loadSegments(ctx, c)
 		if err != nil {
 			return err

@@ -82,6 +82,10 @@ func (s *Store) newcomers() int64 {
 // ScanEvents implements millrace.Store.
 func (s *Store) ScanEvents(ctx context.Context, q millrace.EventScan, take func([]millrace.Event) error) error {
 	s.mu.Lock()
+	if slices.ContainsFunc(s.dropped, func(d millrace.Span) bool { return d.From < q.To && d.To >= q.From }) {
+		s.mu.Unlock()
+		return rollupdef.RowsDropped()
+	}
 	found := s.match(millrace.EventQuery{From: q.From, To: q.To, Project: q.Project, Filter: q.Filter})
 	events := make([]event, len(found))
 	for i, e := range found {

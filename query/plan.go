@@ -221,11 +221,9 @@ func cheapest(pieces []piece) (parts []millrace.CellPart, cost int64) {
 		var best []millrace.CellPart
 		least := int64(math.MaxInt64)
 		for _, w := range pc.ways {
-			these, c := []millrace.CellPart(nil), w.cost
+			these, c := cheapest(w.pieces)
 			if w.part != nil {
-				these = []millrace.CellPart{*w.part}
-			} else {
-				these, c = cheapest(w.pieces)
+				these, c = []millrace.CellPart{*w.part}, w.cost
 			}
 			if c < least {
 				best, least = these, c

@@ -165,7 +165,7 @@ func (w *world) request() RollupRequest {
 		units = []time.Duration{time.Second}
 	}
 	unit := units[w.rng.IntN(len(units))]
-	from := w.start.Add(time.Duration(w.rng.Int64N(int64(4*24*time.Hour) / int64(unit))) * unit)
+	from := w.start.Add(time.Duration(w.rng.Int64N(int64(4*24*time.Hour)/int64(unit))) * unit)
 	to := from.Add(time.Duration(1+w.rng.Int64N(int64(3*24*time.Hour)/int64(unit))) * unit)
 	steps := []time.Duration{0, 0, 0, time.Hour, 15 * time.Minute, 24 * time.Hour, 90 * time.Minute, 6 * time.Hour, 7 * 24 * time.Hour}
 	req := RollupRequest{

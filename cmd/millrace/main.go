@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -117,12 +118,15 @@ func (m *Main) ParseFlags(args []string) (err error) {
 	return nil
 }
 
+// relativeFlags take times relative to now, or to a range.
+var relativeFlags = []string{"--from", "--to", "--compare"}
+
 // relative joins times such as -1h to the flag before them, which the parser
 // would take for flags.
 func relative(args []string) []string {
 	var out []string
 	for _, a := range args {
-		if n := len(out); n > 0 && (out[n-1] == "--from" || out[n-1] == "--to") && len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
+		if n := len(out); n > 0 && slices.Contains(relativeFlags, out[n-1]) && len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' {
 			out[n-1] += "=" + a
 			continue
 		}

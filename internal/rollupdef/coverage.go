@@ -146,6 +146,16 @@ func TooManyRows(limit int64) error {
 	}
 }
 
+// RowsDropped is what a scan of a time fails with of which retention has dropped
+// rows: what is left would be taken for all.
+func RowsDropped() error {
+	return &millrace.Error{
+		Code:    millrace.ErrConflict,
+		Message: "the answer needs raw rows, and some of that time have been dropped by retention",
+		Hint:    "ask for a later range, or for dimensions that a set of the rollup has",
+	}
+}
+
 // thousands writes a number in groups of three digits.
 func thousands(n int64) string {
 	text := ""

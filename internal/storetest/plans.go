@@ -112,7 +112,9 @@ func testCoverage(t *testing.T, s millrace.Store) {
 		check(t, err)
 		return c
 	}
-	since := func(c *millrace.Coverage, set, granularity int) int64 { return rollupdef.SetFrom(&c.Sets[set], granularity) }
+	since := func(c *millrace.Coverage, set, granularity int) int64 {
+		return rollupdef.SetFrom(&c.Sets[set], granularity)
+	}
 	if c := coverage(); len(c.NoMinutes)+len(c.NoHours) > 0 || since(c, 0, 0) != 0 || c.Metrics[0].CompleteFrom != 0 {
 		t.Errorf("at first: %+v", c)
 	}
@@ -193,4 +195,6 @@ func testScan(t *testing.T, s millrace.Store) {
 	if err := s.ScanEvents(t.Context(), q, func([]millrace.Event) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("an error of take: %v", err)
 	}
+	settle(t, s, Base.Add(200*24*time.Hour))
+	wantCode(t, s.ScanEvents(t.Context(), q, func([]millrace.Event) error { return nil }), millrace.ErrConflict)
 }
