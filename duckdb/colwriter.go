@@ -251,15 +251,38 @@ func (c *columns) pin(data []byte) {
 // putString writes a duckdb_string_t: the length, then up to 12 bytes of text
 // or a 4-byte prefix and the address. The address is written as a number, so
 // that no write barrier looks at the memory of C beneath it; pin has made it
-// stable.
+// stable. Nobody may be writing to what s has room for behind it.
 func putString(p unsafe.Pointer, s []byte) {
 	dst := (*[16]byte)(p)
-	if len(s) <= inlineLen {
-		*dst = [16]byte{byte(len(s))}
-		copy(dst[4:], s)
+	if n := len(s); n <= inlineLen {
+		if cap(s) < inlineLen {
+			*dst = [16]byte{byte(n)}
+			copy(dst[4:], s)
+			return
+		}
+		// Two loads cost less than a copy of any length. What they read behind s
+		// is masked out: DuckDB compares all 16 bytes.
+		w, mask := s[:inlineLen], &inlineMasks[n]
+		binary.LittleEndian.PutUint32(dst[:], uint32(n))
+		binary.LittleEndian.PutUint64(dst[4:], binary.LittleEndian.Uint64(w)&mask.lo)
+		binary.LittleEndian.PutUint32(dst[12:], binary.LittleEndian.Uint32(w[8:])&mask.hi)
 		return
 	}
 	binary.LittleEndian.PutUint32(dst[:], uint32(len(s)))
 	copy(dst[4:8], s)
 	*(*uint64)(unsafe.Add(p, 8)) = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(s))))
 }
+
+// inlineMasks has, for each length of an inline string, the mask of its bytes
+// among the first eight and the last four.
+var inlineMasks = func() (t [inlineLen + 1]struct {
+	lo uint64
+	hi uint32
+},
+) {
+	for n := range t {
+		t[n].lo = 1<<(8*min(n, 8)) - 1
+		t[n].hi = 1<<(8*max(n-8, 0)) - 1
+	}
+	return t
+}()

@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unsafe"
 
 	"github.com/millrace/millrace"
@@ -200,36 +201,30 @@ func (t *columns) traces(s *millrace.Strings, from, k int) {
 	}
 }
 
-// hexDigit maps a lower-case hex digit to its value and all else to notHex.
-var hexDigit = func() (t [256]uint8) {
-	for i := range t {
-		t[i] = notHex
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		t[c] = uint8(i)
-	}
-	return t
-}()
-
-const notHex = 0x80
-
 // parseTrace parses 32 lower-case hex digits, the form that survives the way
-// through a UUID unchanged. Every event of a service mesh has one, and half of a
-// random id's digits would mislead the branches of a parser without a table.
+// through a UUID unchanged. Every event of a service mesh has one.
 func parseTrace(s []byte) (hi, lo uint64, ok bool) {
 	if len(s) != 32 {
 		return 0, 0, false
 	}
-	var seen uint8
-	for _, c := range s[:16] {
-		d := hexDigit[c]
-		seen |= d
-		hi = hi<<4 | uint64(d)
-	}
-	for _, c := range s[16:] {
-		d := hexDigit[c]
-		seen |= d
-		lo = lo<<4 | uint64(d)
-	}
-	return hi, lo, seen&notHex == 0
+	a, bad1 := hexDigits(binary.BigEndian.Uint64(s))
+	b, bad2 := hexDigits(binary.BigEndian.Uint64(s[8:]))
+	c, bad3 := hexDigits(binary.BigEndian.Uint64(s[16:]))
+	d, bad4 := hexDigits(binary.BigEndian.Uint64(s[24:]))
+	return a<<32 | b, c<<32 | d, bad1|bad2|bad3|bad4 == 0
+}
+
+// hexDigits returns the value of eight lower-case hex digits, the first in the
+// highest byte; bad is 0 if they are. All eight at once: half of a random id's
+// digits would mislead the branches of a loop.
+func hexDigits(x uint64) (value, bad uint64) {
+	const each = 0x0101010101010101
+	letter := x >> 6 & each
+	n := x&(0x0F*each) + 9*letter
+	// Written again, they must be what was read.
+	ten := (n + 6*each) >> 4 & each
+	bad = n&(0xF0*each) | ((n + '0'*each + ('a'-'0'-10)*ten) ^ x)
+	n = (n | n>>4) & 0x00FF00FF00FF00FF
+	n = (n | n>>8) & 0x0000FFFF0000FFFF
+	return (n | n>>16) & 0xFFFFFFFF, bad
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/decode"
 	"github.com/millrace/millrace/internal/gen"
@@ -76,6 +78,37 @@ func BenchmarkAppendRows(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rowGroup), "ns/row")
 	b.ReportMetric(float64(len(rows.Attrs.Data))/rowGroup, "attrs-B/row")
+}
+
+// BenchmarkFillRows reports what a row costs on its way into DuckDB's vectors,
+// before DuckDB does anything with it.
+func BenchmarkFillRows(b *testing.B) {
+	db := openTest(b)
+	rows := shopRows(b, rowGroup, 0)
+	err := db.write(b.Context(), "bench", func(w *writer) error {
+		t, err := w.table("events_none")
+		if err != nil {
+			return err
+		}
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			r := newDayRows(rows)
+			err := chunks(rows.Len(), func(from, k int) error {
+				r.fill(&t.columns, from, k)
+				mapping.DataChunkReset(t.chunk)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rowGroup), "ns/row")
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // BenchmarkWriteShop is BenchmarkWriteEvents with the rows of the load test.

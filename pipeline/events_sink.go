@@ -30,6 +30,7 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 		return nil
 	}
 	var stored, weight int64
+	v := s.verdictOf(u.rec, 0)
 	events := u.batch.Events
 	for i := range events {
 		e := &events[i]
@@ -37,7 +38,8 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 			continue
 		}
 		s.rows.Append(u.rec, e)
-		s.last = s.verdictOf(u.rec, e.Ordinal)
+		v.ordinal = e.Ordinal
+		s.last = v
 		stored++
 		weight += e.Weight
 		if s.rows.Len() < s.limit && s.rows.Bytes() < int(s.p.opts.FlushBytes) {
