@@ -80,7 +80,7 @@ bench-search: check-compilers ## how soon questions are answered over 20 million
 	MILLRACE_BENCH=1 BENCH_ROWS=$(BENCH_ROWS) go test -count=1 -timeout 60m -v -run '^TestBenchSearch$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
-	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^(TestSoak|TestKills)' ./cmd/millrace
+	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills)' ./cmd/millrace
 	MILLRACE_SOAK=1 go test -count=1 -timeout 1h -v -run '^Test(Hostile|LargeRollups)' ./pipeline
 
 fuzz: check-compilers ## every fuzz target for FUZZTIME each
