@@ -34,7 +34,7 @@ func (db *DB) Ledger(ctx context.Context, q millrace.LedgerQuery) ([]millrace.Le
 		FROM ledger_rows WHERE `, "MINUTE", minute, 1) + cond.sql.String() + `
 		GROUP BY m, source, sink, outcome, reason, project ORDER BY m, source, sink, outcome, reason, project`
 	var out []millrace.LedgerEntry
-	err := db.read(ctx, "read ledger", func(c *conn) error {
+	err := db.snapshot(ctx, "read ledger", func(c *conn) error {
 		r, err := c.query(ctx, query, cond.args...)
 		if err != nil {
 			return err

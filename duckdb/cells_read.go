@@ -32,7 +32,7 @@ func (db *DB) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBa
 	for j, i := range q.States {
 		out.States[j].Kind = k.states[i].Kind
 	}
-	err = db.read(ctx, "read cells of "+q.Rollup, func(c *conn) error {
+	err = db.snapshot(ctx, "read cells of "+q.Rollup, func(c *conn) error {
 		query, args := k.cellsSQL(&q)
 		r, err := c.query(ctx, query, args...)
 		if err != nil {

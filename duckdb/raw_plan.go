@@ -27,7 +27,7 @@ func (db *DB) CountCells(ctx context.Context, rollup string, parts []millrace.Ce
 			i, k.source(p.Granularity), spanJoin(p.Spans), k.setID(p.Set), spansSQL("bucket", p.Spans))
 	}
 	out := make([]int64, len(parts))
-	err = db.read(ctx, "count cells of "+rollup, func(c *conn) error {
+	err = db.snapshot(ctx, "count cells of "+rollup, func(c *conn) error {
 		return each(ctx, c, strings.Join(selects, " UNION ALL "), func(r *rows) error {
 			out[r.int64(0)] = r.int64(1)
 			return nil
@@ -93,7 +93,7 @@ func (db *DB) Coverage(ctx context.Context, rollup string, from, to int64) (*mil
 	out := &millrace.Coverage{Dimensions: def.Dimensions, Sets: def.Sets, Metrics: def.Metrics}
 	query := fmt.Sprintf(`SELECT granularity, bucket FROM cell_periods WHERE rollup = %s AND state IN (%d, %d) AND bucket > %s AND bucket < %s`,
 		quote(rollup), periodSealed, periodGone, timestamp(clampSecond(from-int64(millrace.Day))), timestamp(clampSecond(to)))
-	err = db.read(ctx, "coverage of "+rollup, func(c *conn) error {
+	err = db.snapshot(ctx, "coverage of "+rollup, func(c *conn) error {
 		return each(ctx, c, query, func(r *rows) error {
 			g, start := r.int64(0), r.int64(1)/1e6
 			s := millrace.Span{From: start, To: start + g}
