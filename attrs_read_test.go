@@ -80,8 +80,12 @@ func FuzzEachAttr(f *testing.F) {
 
 func BenchmarkEachAttr(b *testing.B) {
 	object := AppendAttrs(nil, []Attr{
-		{"city", StringValue("Reykjavik")}, {"device", StringValue("phone")}, {"region", StringValue("eu-north-1")},
-		{"cart", IntValue(12)}, {"price", NumberValue(129.5, "129.50")}, {"experiment", StringValue("checkout-button-blue")},
+		{"city", StringValue("Reykjavik")},
+		{"device", StringValue("phone")},
+		{"region", StringValue("eu-north-1")},
+		{"cart", IntValue(12)},
+		{"price", NumberValue(129.5, "129.50")},
+		{"experiment", StringValue("checkout-button-blue")},
 	})
 	b.SetBytes(int64(len(object)))
 	b.ReportAllocs()

@@ -51,7 +51,7 @@ func TestFeedKeepsRowsInOrder(t *testing.T) {
 			defer r.close()
 			for i := range n {
 				if !r.next() || r.int64(0) != int64(i) || r.isNull(1) != (i%7 == 0) || i%7 != 0 && r.str(1) != textOf(i) {
-					return fmt.Errorf("row %d of %d: %d %q, %v", i, n, r.int64(0), r.str(1), r.err)
+					return fmt.Errorf("row %d of %d: %d %q, %w", i, n, r.int64(0), r.str(1), r.err)
 				}
 			}
 			if r.next() {
