@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,12 +14,14 @@ const dayNS = int64(24 * time.Hour)
 // WriteEvents implements millrace.Store. Flushes of 122,880 rows (a row group
 // of DuckDB) are fastest: they go straight to the file, while smaller ones pass
 // through the write-ahead log and are written again by a checkpoint.
-func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *millrace.Commit) error {
+func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *millrace.Commit) (err error) {
 	if rows == nil {
 		rows = &millrace.EventRows{} // a commit alone, for instance of refusals
 	}
 	finish := db.follow(ctx, rows)
-	err := db.insist(ctx, func() error {
+	err = errPanicked
+	defer func() { finish(err) }()
+	err = db.insist(ctx, func() error {
 		return db.write(ctx, "events", func(w *writer) error {
 			for _, part := range splitDays(rows) {
 				if err := writeDay(w, part); err != nil {
@@ -28,9 +31,11 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 			return db.writeCommit(w, c)
 		})
 	})
-	finish(err)
 	return err
 }
+
+// errPanicked is what the index is told of a write that did not return.
+var errPanicked = errors.New("the write panicked")
 
 func dayOf(ns int64) int64 {
 	d := ns / dayNS
