@@ -228,7 +228,7 @@ func TestSQLLimits(t *testing.T) {
 			}
 		}
 	}()
-	f(`SELECT count(*) FROM events a, events b, events c, events d`, 504, "longer than 2s")
+	f(`SELECT count(*) FROM events a, events b, events c, events d, events e`, 504, "longer than 2s")
 	f(`WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r`, 504, "longer than 2s")
 	f(`SELECT sum(i) FROM range(1000000000000) t(i)`, 504, "longer than 2s")
 	close(stop)
