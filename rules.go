@@ -70,3 +70,42 @@ func (v *RuleVersion) Fits(source string) bool {
 	}
 	return v.Source == source
 }
+
+// RuleTally is what one version of a source's rules did to the events that this
+// process read by it, over all sources that they fit. It counts work, not what
+// is stored: a record that is read again after a failure counts again, and what
+// other processes read does not.
+type RuleTally struct {
+	Source  string    // the name that the rules are kept under, perhaps a pattern
+	Version int64     // the newest that records carried so far; 0: none did
+	Since   time.Time // the first record that counts was read
+	Events  int64     // that were decoded, those dropped included
+	// Steps are those of the version in their order, then its masks.
+	Steps []StepTally
+	// Templates of all url_template steps, most events first. Nothing is in it
+	// that the version's masks hide.
+	Templates []TemplateTally
+	// HiddenURLs is how many events are in no template for that reason.
+	HiddenURLs int64
+}
+
+// StepTally is what one step or mask did.
+type StepTally struct {
+	Step      int // its place, from 0
+	Name      string
+	Seen      int64 // it looked at
+	Skipped   int64 // its condition did not hold
+	Matched   int64 // it did its work
+	Dropped   int64 // of Matched
+	Unmatched int64 // no pattern fit, no case held, the field was absent
+	Failed    int64 // a type error or a limit; the event stayed as it was
+	Nanos     int64 // it takes per event on average, measured on few; 0 is unknown
+}
+
+// TemplateTally is what one URL template folded.
+type TemplateTally struct {
+	Template string
+	Events   int64  // exact
+	Paths    int64  // distinct ones; exact up to 64, then within 3.3% (standard error)
+	Example  string // one of the paths, perhaps cut
+}
