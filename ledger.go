@@ -100,12 +100,35 @@ type Admission struct {
 type Commit struct {
 	Sink      Sink
 	Positions []Position // only those that moved
+	// From holds what is stored of the same partitions, as far as the worker
+	// knows; a Position without a TopicID for one that has none yet. A Store
+	// refuses the commit with ErrConflict if it has others: another worker has
+	// folded the same events. Nil is not compared.
+	From      []Position
 	Clients   []ClientWindow
 	Ledger    []LedgerEntry
 	Gaps      []Gap
 	SetAside  []SetAside
 	Admitted  []Admission // rollup sink only
 	Retired   []Admission // rollup sink only: admitted before, to be forgotten; applied before Admitted
+}
+
+// CheckFrom compares From with the positions that a Store has of the sink. What
+// it does not have counts as a Position without a TopicID. ErrConflict: they
+// differ, so that somebody else has committed the same events, or others.
+func (c *Commit) CheckFrom(stored []Position) error {
+	have := make(map[int32]Position, len(stored))
+	for _, p := range stored {
+		have[p.Partition] = p
+	}
+	for _, want := range c.From {
+		p := have[want.Partition]
+		if p.TopicID != want.TopicID || p.Generation != want.Generation || p.Offset != want.Offset || p.Ordinal != want.Ordinal {
+			return Errorf(ErrConflict, "sink %s, partition %d: another worker has committed up to offset %d (%d events of it, generation %d); this one began at offset %d (%d, generation %d)",
+				c.Sink, want.Partition, p.Offset, p.Ordinal, p.Generation, want.Offset, want.Ordinal, want.Generation)
+		}
+	}
+	return nil
 }
 
 // LastArrival returns the start of the latest minute of arrival, in Unix

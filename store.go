@@ -12,7 +12,8 @@ import (
 // WriteEvents and WriteCells are one transaction each: after nil everything is
 // durable and visible to readers, after an error nothing is. They may be called
 // from different goroutines; the Store orders them. Reads may run at any time,
-// concurrently, and see whole transactions.
+// concurrently, and see whole transactions. A write whose Commit.From is not
+// what is stored is ErrConflict.
 //
 // Error codes: ErrUnavailable for faults that may pass (disk full, timeouts),
 // ErrInvalid for rows the Store can never take, ErrCorrupt for unreadable data.
@@ -23,6 +24,10 @@ type Store interface {
 
 	// Load returns what a sink had committed; the zero state for a new one.
 	Load(ctx context.Context, sink Sink) (*SinkState, error)
+	// Claim is Load by the worker that owns the partitions from now on: what
+	// others have under way for them can never be committed after Claim returns.
+	// Nil partitions are all there are.
+	Claim(ctx context.Context, sink Sink, partitions []int32) (*SinkState, error)
 
 	// WriteEvents stores rows and c. It does not keep rows.
 	WriteEvents(ctx context.Context, rows *EventRows, c *Commit) error

@@ -13,6 +13,15 @@ import (
 // accounts, gaps, set-aside records and admitted values.
 func (db *DB) writeCommit(w *writer, c *millrace.Commit) error {
 	db.seq++ // under writeMu; a failed write leaves a hole, which is harmless
+	if c.From != nil {
+		stored, err := loadPositions(w.ctx, w.c)
+		if err != nil {
+			return fmt.Errorf("positions: %w", err)
+		}
+		if err := c.CheckFrom(stored[c.Sink]); err != nil {
+			return err
+		}
+	}
 	if err := writePositions(w, c); err != nil {
 		return fmt.Errorf("positions: %w", err)
 	}
@@ -206,6 +215,12 @@ func (db *DB) Load(ctx context.Context, sink millrace.Sink) (*millrace.SinkState
 		return err
 	})
 	return s, err
+}
+
+// Claim implements millrace.Store: the directory's lock sees to it that there is
+// one worker.
+func (db *DB) Claim(ctx context.Context, sink millrace.Sink, _ []int32) (*millrace.SinkState, error) {
+	return db.Load(ctx, sink)
 }
 
 func loadPositions(ctx context.Context, c *conn) (map[millrace.Sink][]millrace.Position, error) {

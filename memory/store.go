@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -87,11 +88,28 @@ func (s *Store) Load(ctx context.Context, sink millrace.Sink) (*millrace.SinkSta
 	return out, ctx.Err()
 }
 
+// Claim implements millrace.Store: there is one worker.
+func (s *Store) Claim(ctx context.Context, sink millrace.Sink, _ []int32) (*millrace.SinkState, error) {
+	return s.Load(ctx, sink)
+}
+
+// positionsOf returns a sink's, in any order. Called with mu held.
+func (s *Store) positionsOf(sink millrace.Sink) []millrace.Position {
+	st := s.sinks[sink]
+	if st == nil {
+		return nil
+	}
+	return slices.Collect(maps.Values(st.positions))
+}
+
 // WriteEvents implements millrace.Store.
 func (s *Store) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *millrace.Commit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.CheckFrom(s.positionsOf(c.Sink)); err != nil {
 		return err
 	}
 	if err := failpoint.Hit("events.commit"); err != nil {
@@ -115,6 +133,9 @@ func (s *Store) WriteCells(ctx context.Context, cells []*millrace.CellBatch, c *
 		if err := s.checkCells(b); err != nil {
 			return err
 		}
+	}
+	if err := c.CheckFrom(s.positionsOf(c.Sink)); err != nil {
+		return err
 	}
 	if err := failpoint.Hit("rollup.commit"); err != nil {
 		return err

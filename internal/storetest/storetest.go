@@ -31,6 +31,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run(name, func(t *testing.T) { test(t, h.open(t, t.TempDir())) })
 	}
 	f("commit/state", testState)
+	f("commit/stale positions", testStale)
 	f("commit/retired values", testRetired)
 	f("commit/empty", testEmptyWrites)
 	f("commit/invalid cells leave nothing", testInvalidCells)
