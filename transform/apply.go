@@ -41,6 +41,9 @@ func (p *Program) Apply(b *millrace.Batch, e *millrace.Event, s *Scratch) Verdic
 	if len(p.masks) > 0 {
 		p.runMasks(s)
 	}
+	if len(s.folded) > 0 {
+		s.tellURLs()
+	}
 	return Keep
 }
 

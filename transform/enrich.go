@@ -2,7 +2,6 @@ package transform
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -131,6 +130,9 @@ func (c *compiler) enrich(path string, st *Step) action {
 	case "url_template":
 		u := st.URLTemplate
 		t, err := NewTemplates(u.Options)
+		if err == nil {
+			t, err = c.learned(u, t)
+		}
 		if err != nil {
 			c.nested(path, err)
 			return nil
@@ -159,51 +161,6 @@ func (c *compiler) enrich(path string, st *Step) action {
 		step.mark = c.settable(path+".mark", st.Static.Mark)
 	}
 	return step
-}
-
-// urlStep folds paths into templates.
-type urlStep struct {
-	from, to, original field
-	templates          *Templates
-	index              int // of its Folder in the Scratch
-}
-
-func (u *urlStep) run(s *Scratch) outcome {
-	v := u.from.get(s.e)
-	if v.k != text || v.s == "" {
-		return unmatched
-	}
-	if s.state.observe != nil {
-		s.state.observe(v.s)
-	}
-	template, kept := s.folder(u).Apply(v.s)
-	if template == v.s && u.from == u.to {
-		return matched
-	}
-	if !kept {
-		copied, ok := s.keep(asBytes(template))
-		if !ok {
-			return s.failed(s.full())
-		}
-		template = copied
-	}
-	if u.original.name != "" && u.from == u.to {
-		if why := s.stage(u.original, v); why != "" {
-			return s.failed(u.original.name + " is " + why)
-		}
-	}
-	if why := s.stage(u.to, textValue(template)); why != "" {
-		return s.failed(u.to.name + " is " + why)
-	}
-	return s.finish()
-}
-
-func (s *Scratch) folder(u *urlStep) *Folder {
-	f := &s.state.folders[u.index]
-	if *f == nil {
-		*f = u.templates.NewFolder()
-	}
-	return *f
 }
 
 // agentStep sets browser, os, device and bot.
@@ -280,29 +237,4 @@ func (t *staticStep) run(s *Scratch) outcome {
 		return s.failed(t.mark.name + " is " + why)
 	}
 	return s.finish()
-}
-
-// Templates returns the templates of p's first url_template step and the field
-// it reads, nil if it has none: what a Learner is made from.
-func (p *Program) Templates() (t *Templates, from string) {
-	i := slices.IndexFunc(p.steps, func(st compiledStep) bool { return st.kind == "url_template" })
-	if i < 0 {
-		return nil, ""
-	}
-	u := p.steps[i].do.(*urlStep)
-	return u.templates, u.from.name
-}
-
-// Observe has f called with every path that p's url_template steps see on this
-// Scratch, before they fold it, such as Learner.Observe; nil ends it.
-func (s *Scratch) Observe(p *Program, f func(path string)) { s.stateOf(p).observe = f }
-
-// TakeURLs adds what p's url_template steps folded on this Scratch since the
-// last call to total.
-func (s *Scratch) TakeURLs(p *Program, total *URLCounts) {
-	for _, f := range s.stateOf(p).folders {
-		if f != nil {
-			f.Take(total)
-		}
-	}
 }

@@ -57,6 +57,10 @@ type Options struct {
 	// are the same only as long as it stays.
 	Countries *CountryFile
 
+	// Learned is what was learned for this rule set, nil for nothing. It belongs
+	// to a version of the rules as their text does.
+	Learned *URLLearning
+
 	// HashKey is the secret of this installation that masks hash with. A mask
 	// that states no salt is refused without it.
 	HashKey []byte

@@ -20,8 +20,9 @@ type Scratch struct {
 
 	left    int // bytes this event may still allocate
 	pending []assignment
-	why     string // the last step failed
-	reason  string // the drop's
+	folded  []foldedURL // by this event's url_template steps
+	why     string      // the last step failed
+	reason  string      // the drop's
 	buf     []byte
 	tick    uint32
 
@@ -34,14 +35,18 @@ type progState struct {
 	counts  []Count // of steps, then masks
 	ran     bool    // since the counters were taken
 	folders []*Folder
-	observe func(path string)
+
+	observe    func(path string)
+	stride     int // of the paths to observe
+	unobserved int // since the last one that was
 }
 
 // Count is what a step or mask did since the counters were taken.
 type Count struct {
 	Events    int64 // it looked at
 	Skipped   int64 // its condition did not hold
-	Matched   int64 // it did its work; for a drop, those it dropped
+	Matched   int64 // it did its work
+	Dropped   int64 // of Matched, the events it dropped
 	Unmatched int64 // no pattern fit, no case held, the field was absent
 	Failed    int64 // a type error or a limit; the event stayed as it was
 	Timed     int64 // of Events, those whose time was taken
@@ -52,6 +57,7 @@ func (c *Count) add(o Count) {
 	c.Events += o.Events
 	c.Skipped += o.Skipped
 	c.Matched += o.Matched
+	c.Dropped += o.Dropped
 	c.Unmatched += o.Unmatched
 	c.Failed += o.Failed
 	c.Timed += o.Timed
@@ -101,6 +107,7 @@ func (s *Scratch) begin(p *Program, b *millrace.Batch, e *millrace.Event) {
 	}
 	s.state.ran = true
 	s.b, s.e = b, e
+	s.folded = s.folded[:0]
 	s.left = MaxMemory
 	s.tick++
 }
@@ -132,8 +139,11 @@ func (c *Count) count(out outcome) {
 	switch out {
 	case skipped:
 		c.Skipped++
-	case matched, dropped:
+	case matched:
 		c.Matched++
+	case dropped:
+		c.Matched++
+		c.Dropped++
 	case unmatched:
 		c.Unmatched++
 	case failed:

@@ -10,14 +10,16 @@ type URLCount struct {
 	Template string `json:"template"`
 	Events   int64  `json:"events"` // exact
 	Paths    int64  `json:"paths"`  // distinct ones; exact up to 64, then within 3.3% (standard error)
+	Example  string `json:"example"`
 }
 
 // URLCounts adds up the counters of several Folders of one source. It holds as
 // many templates as its cap, then counts into URLOther, so that the sum of
 // Events is exact always. It is not safe for concurrent use.
 type URLCounts struct {
-	limit int
-	byTpl map[string]*urlCount
+	limit  int
+	byTpl  map[string]*urlCount
+	hidden int64
 }
 
 // NewURLCounts returns counters for up to limit templates, URLOther included.
@@ -25,7 +27,18 @@ func NewURLCounts(limit int) *URLCounts {
 	return &URLCounts{limit: max(limit, 2), byTpl: map[string]*urlCount{}}
 }
 
-func (u *URLCounts) add(template string, events int64, paths *distinct) {
+// SetLimit changes how many templates it holds from now on; those that it holds
+// stay.
+func (u *URLCounts) SetLimit(limit int) { u.limit = max(limit, 2) }
+
+// Len returns how many templates it holds.
+func (u *URLCounts) Len() int { return len(u.byTpl) }
+
+// Hidden returns how many events are in no template because masks hide it.
+func (u *URLCounts) Hidden() int64 { return u.hidden }
+
+func (u *URLCounts) add(from *urlCount) {
+	template := from.template
 	c := u.byTpl[template]
 	if c == nil && template != URLOther && u.full() {
 		template = URLOther
@@ -35,8 +48,11 @@ func (u *URLCounts) add(template string, events int64, paths *distinct) {
 		c = &urlCount{template: template}
 		u.byTpl[template] = c
 	}
-	c.events += events
-	c.paths.merge(paths)
+	c.events += from.events
+	c.paths.merge(&from.paths)
+	if c.example == "" {
+		c.example = from.example
+	}
 }
 
 // full reports whether only the place of URLOther is left.
@@ -51,8 +67,9 @@ func (u *URLCounts) full() bool {
 // Merge adds another's counters, which stay as they are.
 func (u *URLCounts) Merge(o *URLCounts) {
 	for _, c := range o.sorted() {
-		u.add(c.template, c.events, &c.paths)
+		u.add(c)
 	}
+	u.hidden += o.hidden
 }
 
 func (u *URLCounts) sorted() []*urlCount {
@@ -77,7 +94,7 @@ func (u *URLCounts) List() []URLCount {
 	all := u.sorted()
 	out := make([]URLCount, len(all))
 	for i, c := range all {
-		out[i] = URLCount{c.template, c.events, c.paths.estimate()}
+		out[i] = URLCount{c.template, c.events, c.paths.estimate(), c.example}
 	}
 	return out
 }

@@ -38,6 +38,9 @@ func (d *distinct) add(hash uint64) {
 	d.raise(hash)
 }
 
+// reset forgets all, and keeps memory for a few.
+func (d *distinct) reset() { d.few, d.regs = d.few[:0], nil }
+
 func (d *distinct) dense() {
 	if d.regs != nil {
 		return

@@ -1,11 +1,15 @@
 package transform
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Folder applies Templates for one goroutine, fast and with counters. It keeps
 // the templates of recent paths: a hit costs a hash and a comparison. Its memory
 // is bounded: 4,096 paths of up to 192 bytes each and the counters of as many
-// templates as the cap allows, 1.3 KiB each at most.
+// templates as the cap allows, 1.5 KiB each at most.
 type Folder struct {
 	t       *Templates
 	scratch urlScratch
@@ -14,6 +18,9 @@ type Folder struct {
 
 	ids    map[string]int // of the templates counted, below the cap
 	counts []urlCount     // by id; 0 is URLOther
+	dirty  []int          // ids that have events since Take
+	total  *URLCounts     // of the last Take
+	open   bool           // nothing hides templates
 }
 
 type urlCached struct {
@@ -26,18 +33,24 @@ type urlCount struct {
 	template string
 	events   int64
 	paths    distinct
+	example  string // a path
+	open     bool   // an event shows the template
 }
 
 const (
 	minURLCache   = 64
 	maxURLCache   = 4096
 	maxCachedPath = 192
+
+	// maxURLExample bounds the path shown with a template, in bytes.
+	maxURLExample = 160
 )
 
 // NewFolder returns what one goroutine applies t with.
 func (t *Templates) NewFolder() *Folder {
 	f := &Folder{t: t}
 	f.reset()
+	f.confide(true)
 	return f
 }
 
@@ -51,7 +64,30 @@ func (f *Folder) reset() {
 	}
 	f.misses = 0
 	f.ids = map[string]int{}
-	f.counts = append(f.counts[:0:0], urlCount{template: URLOther})
+	f.counts = append(f.counts[:0:0], urlCount{template: URLOther, open: true})
+	f.dirty = f.dirty[:0]
+}
+
+// confide says whether templates may be told of as they are found, or only once
+// they were disclosed.
+func (f *Folder) confide(open bool) { f.open = open }
+
+// disclose notes that an event shows a template, and whether it shows the path.
+func (f *Folder) disclose(template, path string, showsPath bool) {
+	id, ok := f.ids[template]
+	if !ok {
+		return
+	}
+	c := &f.counts[id]
+	c.open = true
+	if showsPath && c.example == "" {
+		c.example = urlExample(path)
+	}
+}
+
+// urlExample returns a copy of a path, cut if it is long.
+func urlExample(path string) string {
+	return strings.ToValidUTF8(strings.Clone(path[:min(len(path), maxURLExample)]), "?")
 }
 
 // Apply returns the template of a path and counts it. It does not depend on
@@ -62,16 +98,16 @@ func (f *Folder) Apply(path string) (template string, kept bool) {
 	at := hash & uint64(len(f.cache)-1)
 	for _, i := range [2]uint64{at, at ^ 1} {
 		if e := &f.cache[i]; e.hash == hash && e.id >= 0 && string(e.path) == path {
-			c := &f.counts[e.id]
-			c.events++
-			return c.template, true
+			return f.count(e.id).template, true
 		}
 	}
 	template = f.t.apply(path, &f.scratch)
 	id, ok := f.idOf(template)
-	c := &f.counts[id]
-	c.events++
+	c := f.count(id)
 	c.paths.add(hash)
+	if f.open && c.example == "" {
+		c.example = urlExample(path)
+	}
 	if !ok {
 		return template, false
 	}
@@ -79,6 +115,16 @@ func (f *Folder) Apply(path string) (template string, kept bool) {
 		f.remember(at, hash, path, id)
 	}
 	return c.template, true
+}
+
+// count counts an event.
+func (f *Folder) count(id int) *urlCount {
+	c := &f.counts[id]
+	if c.events == 0 {
+		f.dirty = append(f.dirty, id)
+	}
+	c.events++
+	return c
 }
 
 // idOf returns the counter of a template. ok is false if there is none left for
@@ -128,12 +174,24 @@ func (f *Folder) grow() {
 	f.misses = 0
 }
 
-// Take adds the counters to total and forgets them.
+// Take adds the counters to total and sets them to zero; it costs time in
+// proportion to the templates that had events. The cache stays, and what is in
+// it is not counted as a path again, so total should be the same at every call:
+// another one starts the cache anew, and misses paths of this call.
 func (f *Folder) Take(total *URLCounts) {
-	for i := range f.counts {
-		if c := &f.counts[i]; c.events > 0 {
-			total.add(c.template, c.events, &c.paths)
+	for _, id := range f.dirty {
+		c := &f.counts[id]
+		if f.open || c.open {
+			total.add(c)
+		} else {
+			total.hidden += c.events
 		}
+		c.events = 0
+		c.paths.reset()
 	}
-	f.reset()
+	f.dirty = f.dirty[:0]
+	if f.total != nil && f.total != total {
+		f.reset()
+	}
+	f.total = total
 }

@@ -22,6 +22,10 @@ const (
 	defaultLearnChildren = 100
 	defaultLearnKeep     = 0.01
 	defaultLearnNodes    = 50_000
+
+	// crowdedChildren is how many times Children segments of one prefix may be
+	// held apart; crowdedTemplates is the like for templates and the cap.
+	crowdedChildren, crowdedTemplates = 4, 4
 )
 
 // Learner watches the paths of one source and proposes rules by which segments
@@ -35,6 +39,9 @@ type Learner struct {
 	scratch urlScratch
 	root    *learnNode
 	nodes   int
+	leaves  int  // where a path ended
+	merges  bool // for want of room, or of patience with one prefix
+	closed  bool // the rules bound the set already
 }
 
 // learnNode is a segment below a prefix.
@@ -60,7 +67,14 @@ func NewLearner(t *Templates, o LearnOptions) *Learner {
 	}
 	open := *t
 	open.known = nil
-	return &Learner{t: &open, o: o, root: &learnNode{}, nodes: 1}
+	return &Learner{t: &open, o: o, root: &learnNode{}, nodes: 1, closed: t.known != nil}
+}
+
+// Crowded reports whether so many templates were seen that a proposal should not
+// wait: several times as many as the cap has room for or as one prefix should
+// have, and nothing bounds them.
+func (l *Learner) Crowded() bool {
+	return !l.closed && (l.merges || l.leaves > crowdedTemplates*l.t.room())
 }
 
 // Observe takes the path of one event. What an explicit pattern fits is not
@@ -80,7 +94,9 @@ func (l *Learner) Observe(path string) {
 		node = l.step(node, segment)
 		node.events++
 	}
-	node.ends++
+	if node.ends++; node.ends == 1 {
+		l.leaves++
+	}
 	if l.nodes > l.o.Nodes {
 		l.shrink()
 	}
@@ -91,7 +107,7 @@ func (l *Learner) step(node *learnNode, segment string) *learnNode {
 	if c := node.children[segment]; c != nil {
 		return c
 	}
-	if len(node.children) >= 4*l.o.Children {
+	if len(node.children) >= crowdedChildren*l.o.Children {
 		l.mergeLight(node, l.median(node))
 	}
 	if node.children == nil {
@@ -122,6 +138,7 @@ func (l *Learner) mergeLight(node *learnNode, events int64) {
 		}
 		delete(node.children, name)
 		node.merged++
+		l.merges = true
 		if node.star == nil {
 			node.star = c
 			continue
@@ -133,6 +150,9 @@ func (l *Learner) mergeLight(node *learnNode, events int64) {
 // merge moves all of src into dst.
 func (l *Learner) merge(dst, src *learnNode) {
 	l.nodes--
+	if dst.ends > 0 && src.ends > 0 {
+		l.leaves--
+	}
 	dst.events += src.events
 	dst.ends += src.ends
 	dst.merged += src.merged
@@ -183,6 +203,8 @@ type Proposal struct {
 	New       []LearnedURL // the new rules among Learned, most events first
 	Templates int          // how many the paths seen would have, without Known
 	Events    int64        // that were observed
+
+	seen []proposedTemplate // those templates, most events first
 }
 
 // LearnedURL is one rule that a Learner proposes.

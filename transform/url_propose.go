@@ -92,12 +92,12 @@ func (p *proposer) finish() {
 	}
 	slices.SortFunc(p.out.New, func(a, b LearnedURL) int { return byEvents(a.Events, b.Events, a.Pattern, b.Pattern) })
 	slices.SortFunc(p.templates, func(a, b proposedTemplate) int { return byEvents(a.events, b.events, a.text, b.text) })
-	p.out.Templates = len(p.templates)
-	room := p.l.t.options.Cap - 1 - len(p.l.t.options.Patterns)
+	p.out.Templates, p.out.seen = len(p.templates), p.templates
+	room := p.l.t.room()
 	if p.out.Templates <= room {
 		return
 	}
-	for _, t := range p.templates[:max(room, 0)] {
+	for _, t := range p.templates[:room] {
 		p.out.Known = append(p.out.Known, t.text)
 	}
 	slices.Sort(p.out.Known)
