@@ -54,6 +54,7 @@ var ownedModules = map[string][]string{
 	"github.com/twmb/franz-go":    {"queue"},
 	"github.com/duckdb/duckdb-go": {"duckdb"}, // with its bindings
 	"modernc.org/sqlite":          {"meta"},
+	"github.com/jackc/pgx":        {"meta"},
 	"github.com/pressly/goose":    {"meta"},
 	"github.com/alecthomas/kong":  {"cmd/millrace"},
 	"github.com/goccy/go-yaml":    {"config", "transform"}, // what people write
