@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -187,52 +186,26 @@ func (c *Countries) Corrupt() int64 { return c.corrupt.Load() }
 
 // CountryFile is a database that may be replaced while it is used. It is safe
 // for concurrent use.
-type CountryFile struct {
-	current atomic.Pointer[Countries]
-	stamp   atomic.Pointer[fileStamp]
-	file    string
-}
+type CountryFile struct{ current atomic.Pointer[Countries] }
 
-// fileStamp tells versions of a file.
-type fileStamp struct {
-	modified time.Time
-	size     int64
-}
-
-// OpenCountryFile opens a database to be reloaded later.
+// OpenCountryFile opens a database that may be replaced later; errors as
+// OpenCountries.
 func OpenCountryFile(file string) (*CountryFile, error) {
-	f := &CountryFile{file: file}
-	if _, err := f.Reload(); err != nil {
+	c, err := OpenCountries(file)
+	if err != nil {
 		return nil, err
 	}
+	f := &CountryFile{}
+	f.current.Store(c)
 	return f, nil
 }
 
 // Get returns the database in force. What was looked up in it stays valid.
 func (f *CountryFile) Get() *Countries { return f.current.Load() }
 
-// Reload reads the file again if its size or time of change is another, and
-// reports whether it did. If the new one is no good the old one stays.
+// Replace puts the database of another in force: rules that were compiled with
+// f look countries up in it from now on.
 //
-// A replay after a reload may find other countries: the database is no part of
-// the rules' version.
-func (f *CountryFile) Reload() (changed bool, err error) {
-	st, err := os.Stat(f.file)
-	if err != nil {
-		return false, fmt.Errorf("reload country database: %w", err)
-	}
-	if st.IsDir() {
-		return false, fmt.Errorf("reload country database: %w", errors.New(f.file+" is a folder"))
-	}
-	stamp := &fileStamp{st.ModTime(), st.Size()}
-	if old := f.stamp.Load(); old != nil && old.size == stamp.size && old.modified.Equal(stamp.modified) {
-		return false, nil
-	}
-	c, err := OpenCountries(f.file)
-	if err != nil {
-		return false, err
-	}
-	f.current.Store(c)
-	f.stamp.Store(stamp)
-	return true, nil
-}
+// A replay after that may find other countries: the database is no part of the
+// rules' version.
+func (f *CountryFile) Replace(by *CountryFile) { f.current.Store(by.Get()) }

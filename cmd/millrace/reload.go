@@ -70,9 +70,7 @@ func (s *server) adopt(ctx context.Context) error {
 		return err
 	}
 	if f := s.cfg.CountryFile(); f != nil {
-		if _, err := f.Reload(); err != nil {
-			s.log.Error("the countries stay as they are", "file", s.cfg.Countries, "err", err)
-		}
+		f.Replace(next.CountryFile()) // it is a violation if it cannot be read
 	}
 	s.ingest.SetOptions(next.Ingest)
 	s.disk.high.Store(int64(next.DiskHigh))

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,19 +51,12 @@ func TestReload(t *testing.T) {
 		if code != http.StatusBadRequest && code != http.StatusConflict {
 			t.Errorf("%d %s, want it refused", code, text)
 		}
-		_, status := in.call(http.MethodGet, "/api/v1/status", nil, nil, nil)
 		for _, w := range want {
 			if !strings.Contains(text, w) {
 				t.Errorf("answer %s lacks %q", text, w)
 			}
 		}
-		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(status, "configuration: refused at "); {
-			if time.Now().After(deadline) {
-				t.Fatalf("status %s", status)
-			}
-			time.Sleep(50 * time.Millisecond)
-			_, status = in.call(http.MethodGet, "/api/v1/status", nil, nil, nil)
-		}
+		in.status("configuration: refused at ")
 		if _, metrics := in.call(http.MethodGet, "/metrics", nil, nil, nil); !strings.Contains(metrics, "millrace_config_reload_ok 0") {
 			t.Error("the metrics do not show it")
 		}
@@ -97,6 +95,69 @@ ingest: {max_line: 1KiB}
 	}
 	if _, metrics := in.call(http.MethodGet, "/metrics", nil, nil, nil); !strings.Contains(metrics, "millrace_config_reload_ok 1") {
 		t.Error("the metrics show a refusal")
+	}
+}
+
+// countryDB is an MMDB file that has 192.0.2.0/24 in DE; encodeMMDB of package
+// transform's tests made it.
+const countryDB = "AAAYAAABAAAYAAACAAADAAAYAAAEAAAYAAAFAAAYAAAGAAAYAAAHAAAYAAAIAAAYAAAJAAAYAAAKAAAYAAALAAAYAAAMAAAYAAANAAAYAAAOAAAYAAAPAAAYAAAQ" +
+	"AAAYAAARAAAYAAASAAAYAAATAAAYAAAUAAAYAAAVAAAYAAAWAAAYAAAYAAAXAAAoAAAYAAAAAAAAAAAAAAAAAAAAAOFHY291bnRyeeFIaXNvX2NvZGVCREWrze9N" +
+	"YXhNaW5kLmNvbelbYmluYXJ5X2Zvcm1hdF9tYWpvcl92ZXJzaW9uogACW2JpbmFyeV9mb3JtYXRfbWlub3JfdmVyc2lvbqIAAEtidWlsZF9lcG9jaAgCAAAAAGVT" +
+	"8QBNZGF0YWJhc2VfdHlwZUxUZXN0LUNvdW50cnlLZGVzY3JpcHRpb27hQmVuSW9mIGEgdGVzdEppcF92ZXJzaW9uogAESWxhbmd1YWdlcwAESm5vZGVfY291bnSi" +
+	"ABhLcmVjb3JkX3NpemWiABg="
+
+// TestReloadCountries: a reload reads the file of countries again; one that is no
+// good refuses it as anything wrong in the configuration does, the status says so,
+// and the countries stay.
+func TestReloadCountries(t *testing.T) {
+	db, err := base64.StdEncoding.DecodeString(countryDB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "countries.mmdb")
+	put := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(db)
+	in := boot(t, "", "countries: "+file+"\nsources: {web: {rules: {steps: [{country: true}]}}}\n")
+	sent := 0
+	want := func(country, n string) {
+		t.Helper()
+		in.post("source=web", `{"client_ip":"192.0.2.7","message":"x"}`+"\n")
+		sent++
+		in.drain(sent)
+		if got := in.sqlMap("SELECT attrs->>'country', count(*) FROM events GROUP BY ALL"); got[country] != n {
+			t.Errorf("countries %v, want %s of %s", got, n, country)
+		}
+	}
+	want("DE", "1")
+	put([]byte("no database"))
+	if code, text := in.reload(); code != http.StatusBadRequest || !strings.Contains(text, "countries: country database "+file) {
+		t.Errorf("%d %s, want it refused", code, text)
+	}
+	in.status("configuration: refused at ", "country database "+file)
+	want("DE", "2")
+	put(bytes.Replace(db, []byte("BDE"), []byte("BFR"), 1))
+	if code, text := in.reload(); code != http.StatusOK {
+		t.Errorf("%d %s", code, text)
+	}
+	want("FR", "1")
+}
+
+// status waits until the status has all of some texts.
+func (in *instance) status(want ...string) {
+	in.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_, status := in.call(http.MethodGet, "/api/v1/status", nil, nil, nil)
+		if !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(status, w) }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			in.t.Fatalf("status %s lacks %q", status, want)
+		}
 	}
 }
 
