@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -111,6 +112,29 @@ func (t *Text) validate(path string, v *millrace.Violations, countries *transfor
 		line, column := t.place(one.Line, one.Column)
 		v.Append(&millrace.Violation{Path: join(path, one.Path), Message: one.Message, Line: line, Column: column})
 	}
+}
+
+// Warnings returns what the rules of the file may do but probably should not,
+// each at its place in the file; costs are measured with the clock now. The
+// configuration must be valid.
+func (c *Config) Warnings(now func() time.Time) []transform.Warning {
+	var out []transform.Warning
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		src := c.Sources[name]
+		if src == nil || src.Rules.Text == "" {
+			continue // a preset is not the file's to change
+		}
+		p, err := pipeline.CompileRules(&millrace.RuleVersion{Text: src.Rules.Text}, pipeline.RulesOptions(make([]byte, 32), c.countryFile))
+		if err != nil {
+			continue // it was compiled when it was validated
+		}
+		for _, w := range p.Lint(nil, now) {
+			w.Line, w.Column = src.Rules.place(w.Line, w.Column)
+			w.Path = join("sources."+name+".rules", w.Path)
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // place turns a position in the text into one in the file.

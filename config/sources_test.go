@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace"
 )
@@ -107,5 +108,19 @@ func TestCheckReload(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "flush_rows") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWarnings: the lint's warnings stand at their place in the file, and leave
+// it valid.
+func TestWarnings(t *testing.T) {
+	c, err := Parse([]byte("http: 127.0.0.1:0\nsources:\n  good:\n    preset: nginx-access\n  shop:\n    rules:\n      steps:\n" +
+		"        - extract:\n            regexp: 'took (?P<took>\\d+)'\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := c.Warnings(time.Now)
+	if len(w) == 0 || w[0].Rule != "unanchored" || w[0].Line != 9 || !strings.HasPrefix(w[0].Path, "sources.shop.rules.steps[0].extract") {
+		t.Errorf("warnings %v", w)
 	}
 }

@@ -38,6 +38,9 @@ type Trial struct {
 	RulesNanos   int64 `json:"rules_nanos"`
 	CurrentNanos int64 `json:"current_nanos"`
 
+	// Warnings are the lint's about these rules, with costs as measured on the lines.
+	Warnings []transform.Warning `json:"warnings"`
+
 	Steps  []TrialStep `json:"steps"`
 	Events []TrialLine `json:"events"` // a line each, in order
 }
@@ -76,7 +79,7 @@ func (b *RuleBook) Try(_ context.Context, q millrace.RuleTrial) (*Trial, error) 
 // TryRules is RuleBook.Try with versions from elsewhere; nil is no rules. q.Text
 // is not looked at. Rules without a version count as changed ones.
 func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts transform.Options, now func() time.Time) (*Trial, error) {
-	t := &Trial{Filtered: map[string]int{}, Steps: []TrialStep{}, Events: []TrialLine{}}
+	t := &Trial{Filtered: map[string]int{}, Steps: []TrialStep{}, Events: []TrialLine{}, Warnings: []transform.Warning{}}
 	var programs [2]*transform.Program
 	for i, v := range []*millrace.RuleVersion{tried, current} {
 		if v == nil || strings.TrimSpace(v.Text) == "" {
@@ -89,18 +92,30 @@ func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts t
 		*[]*int64{&t.Version, &t.Current}[i] = v.Version
 	}
 	rec, err := trialRecord(&q, t, now())
-	if err != nil || len(rec.Frames) == 0 {
-		return t, err
+	if err != nil {
+		return nil, err
+	}
+	if len(rec.Frames) == 0 {
+		t.lint(programs[0], nil, now)
+		return t, nil
 	}
 	before := trialRun(rec, programs[1], nil, now)
 	reports := make([][]transform.StepReport, len(rec.Frames))
 	after := trialRun(rec, programs[0], func(ordinal int32, x transform.Explanation) { reports[ordinal] = x.Steps }, now)
 	t.count(programs[0], after)
 	t.compare(rec, before, after, reports)
+	t.lint(programs[0], reports, now)
 	t.DecodeNanos = trialCost(rec, nil, now)
 	t.RulesNanos = max(0, trialCost(rec, programs[0], now)-t.DecodeNanos)
 	t.CurrentNanos = max(0, trialCost(rec, programs[1], now)-t.DecodeNanos)
 	return t, nil
+}
+
+// lint fills in the warnings.
+func (t *Trial) lint(p *transform.Program, reports [][]transform.StepReport, now func() time.Time) {
+	if p != nil {
+		t.Warnings = append(t.Warnings, p.Lint(reports, now)...)
+	}
 }
 
 func learnedOf(v *millrace.RuleVersion) string {

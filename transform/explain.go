@@ -22,6 +22,8 @@ type StepReport struct {
 	Detail  string   `json:"detail,omitempty"`
 	Nanos   int64    `json:"nanos"`
 	Changes []Change `json:"changes,omitempty"`
+
+	read string // the text that an extract step read; borrowed as the event's
 }
 
 // Change is a field before and after a step, as JSON; empty is no such field.
@@ -54,6 +56,10 @@ func (p *Program) Explain(b *millrace.Batch, e *millrace.Event, s *Scratch) Expl
 
 func (p *Program) explain(s *Scratch, i int, st *compiledStep) StepReport {
 	before := snapshot(s.e)
+	r := StepReport{Name: st.name, Kind: st.kind, Path: st.path}
+	if x, ok := st.do.(*extractor); ok {
+		r.read = x.from.get(s.e).s
+	}
 	s.why = ""
 	started := time.Now()
 	got := s.step(st)
@@ -61,13 +67,15 @@ func (p *Program) explain(s *Scratch, i int, st *compiledStep) StepReport {
 	c := &s.state.counts[i]
 	c.Events++
 	c.count(got)
-	r := StepReport{Name: st.name, Kind: st.kind, Path: st.path, Outcome: outcomeNames[got], Nanos: int64(took)}
+	r.Outcome, r.Nanos = outcomeNames[got], int64(took)
 	switch got {
 	case failed:
 		r.Detail = s.why
 	case dropped:
 		r.Detail = s.reason
-	case matched, unmatched, skipped:
+	case skipped:
+		r.read = "" // its condition kept it from reading
+	case matched, unmatched:
 	}
 	r.Changes = changes(before, s.e)
 	return r

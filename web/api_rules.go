@@ -2,8 +2,8 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,9 +11,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/auth"
-	"github.com/millrace/millrace/decode"
 	"github.com/millrace/millrace/internal/problem"
-	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/transform"
 )
 
@@ -24,6 +22,11 @@ type Rules interface {
 	Get(project, source string) (millrace.SourceRules, error)
 	History(ctx context.Context, project, source string, before int64, limit int) ([]*millrace.RuleVersion, error)
 	Apply(ctx context.Context, c millrace.RuleChange) (*millrace.RuleVersion, error)
+	// Lint returns what the rules of a version may do but probably should not.
+	Lint(ctx context.Context, version int64) ([]transform.Warning, error)
+	// Tally returns what the rules of a source did, or those of the pattern that
+	// fits it.
+	Tally(project, source string) millrace.RuleTally
 	// Try returns what can be shown as JSON.
 	Try(ctx context.Context, t millrace.RuleTrial) (any, error)
 }
@@ -41,10 +44,14 @@ type ruleVersion struct {
 	Created time.Time `json:"created"`
 	Note    string    `json:"note"`
 	Owned   *bool     `json:"owned,omitempty"` // by the configuration file; of the newest only
+
+	Warnings []transform.Warning `json:"warnings,omitzero"` // of the lint; nil unless the answer to a change
 }
 
 func newRuleVersion(v *millrace.RuleVersion) ruleVersion {
-	return ruleVersion{v.Version, v.Project, v.Source, v.Text, v.Author, v.Created, v.Note, nil}
+	return ruleVersion{
+		Version: v.Version, Project: v.Project, Source: v.Source, Rules: v.Text, Author: v.Author, Created: v.Created, Note: v.Note,
+	}
 }
 
 func newSourceRules(r millrace.SourceRules) ruleVersion {
@@ -62,6 +69,7 @@ func (s *Server) ruleRoutes(api func(func(http.ResponseWriter, *http.Request) (a
 		{"/api/v1/rules/try", "GET,POST,PUT,DELETE", millrace.ScopeRead, api(s.tryOrRules)},
 		{"/api/v1/rules/{source}", "GET,PUT,DELETE", millrace.ScopeRead, api(s.rules)},
 		{"/api/v1/rules/{source}/history", "GET", millrace.ScopeRead, api(s.rulesHistory)},
+		{"/api/v1/rules/{source}/tally", "GET", millrace.ScopeRead, api(s.rulesTally)},
 		{"/api/v1/presets", "GET", millrace.ScopeRead, api(s.presets)},
 		{"/api/v1/presets/{name}", "GET", millrace.ScopeRead, api(s.preset)},
 	}
@@ -102,29 +110,31 @@ func (s *Server) listRules(_ http.ResponseWriter, r *http.Request) (any, error) 
 	return map[string]any{"rules": out}, nil
 }
 
-// sourceName checks the name that rules are kept under.
-func sourceName(r *http.Request) (string, error) {
-	name := r.PathValue("source")
-	if name != "*" && !auth.ValidName(strings.TrimSuffix(name, "*")) {
-		return "", millrace.Errorf(millrace.ErrInvalid, "source %.140q: 1 to 128 of A-Z a-z 0-9 . _ -, at the end perhaps *", name)
+// rulesRequest reads what the paths about one source's rules have in common: the
+// project, and the name that the rules are kept under. allowed are parameters
+// besides project; the caller checks their errors once it has read them.
+func rulesRequest(r *http.Request, allowed ...string) (project, source string, p *params, err error) {
+	p = parseParams(r.URL.RawQuery, append(allowed, "project")...)
+	if p.err != nil {
+		return "", "", p, p.err
 	}
-	return name, nil
+	source = r.PathValue("source")
+	if source != "*" && !auth.ValidName(strings.TrimSuffix(source, "*")) {
+		return "", "", p, millrace.Errorf(millrace.ErrInvalid, "source %.140q: 1 to 128 of A-Z a-z 0-9 . _ -, at the end perhaps *", source)
+	}
+	project, err = rulesProject(r, p.get("project"))
+	return project, source, p, err
 }
 
 // rules answers what a source's rules are, changes them, or removes them.
 func (s *Server) rules(w http.ResponseWriter, r *http.Request) (any, error) {
-	p := parseParams(r.URL.RawQuery, "project", "after", "note")
+	project, source, p, err := rulesRequest(r, "after", "note")
+	if err != nil {
+		return nil, err
+	}
 	after := p.count("after", 1<<53)
 	if p.err != nil {
 		return nil, p.err
-	}
-	source, err := sourceName(r)
-	if err != nil {
-		return nil, err
-	}
-	project, err := rulesProject(r, p.get("project"))
-	if err != nil {
-		return nil, err
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		v, err := s.Rules.Get(project, source)
@@ -149,7 +159,13 @@ func (s *Server) rules(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, violations(err)
 	}
-	return newRuleVersion(v), nil
+	warnings, err := s.Rules.Lint(r.Context(), v.Version)
+	if err != nil {
+		return nil, fmt.Errorf("version %d is current, but its lint failed: %w", v.Version, err)
+	}
+	answer := newRuleVersion(v)
+	answer.Warnings = append([]transform.Warning{}, warnings...)
+	return answer, nil
 }
 
 // author returns who changes something; ErrForbidden unless an admin.
@@ -229,18 +245,13 @@ func violations(err error) error {
 }
 
 func (s *Server) rulesHistory(_ http.ResponseWriter, r *http.Request) (any, error) {
-	p := parseParams(r.URL.RawQuery, "project", "before", "limit")
+	project, source, p, err := rulesRequest(r, "before", "limit")
+	if err != nil {
+		return nil, err
+	}
 	before, limit := p.count("before", 1<<53), p.count("limit", 1000)
 	if p.err != nil {
 		return nil, p.err
-	}
-	source, err := sourceName(r)
-	if err != nil {
-		return nil, err
-	}
-	project, err := rulesProject(r, p.get("project"))
-	if err != nil {
-		return nil, err
 	}
 	if limit == 0 {
 		limit = 100
@@ -272,108 +283,6 @@ func (s *Server) preset(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"name": r.PathValue("name"), "rules": string(text)}, nil
-}
-
-type tryRequest struct {
-	Project string  `json:"project"`
-	Source  string  `json:"source"`
-	Format  string  `json:"format"`
-	Rules   *string `json:"rules"` // absent: the current ones
-	Lines   string  `json:"lines"` // what to try them on,
-	Last    int     `json:"last"`  // or how many of the source's stored events
-}
-
-// tryRules runs rules on lines without storing anything.
-func (s *Server) tryRules(w http.ResponseWriter, r *http.Request) (any, error) {
-	var req tryRequest
-	if err := readJSON(w, r, &req); err != nil {
-		return nil, err
-	}
-	if req.Source == "" {
-		req.Source = "default"
-	}
-	if !auth.ValidName(req.Source) {
-		return nil, millrace.Errorf(millrace.ErrInvalid, "source %.140q: 1 to 128 of A-Z a-z 0-9 . _ -", req.Source)
-	}
-	project, err := rulesProject(r, req.Project)
-	if err != nil {
-		return nil, err
-	}
-	trial := millrace.RuleTrial{Project: project, Source: req.Source, Format: req.Format, Text: req.Rules, Payload: []byte(req.Lines)}
-	if req.Lines == "" {
-		if err := s.lastLines(r.Context(), &req, &trial); err != nil {
-			return nil, err
-		}
-	}
-	result, err := s.Rules.Try(r.Context(), trial)
-	if err != nil {
-		return nil, violations(err)
-	}
-	return result, nil
-}
-
-// maxLast is how many stored events a trial takes at most.
-const maxLast = 1000
-
-// lastLines fills a trial with the newest stored events of the source.
-func (s *Server) lastLines(ctx context.Context, req *tryRequest, t *millrace.RuleTrial) error {
-	if req.Last < 1 || req.Last > maxLast {
-		return millrace.Errorf(millrace.ErrInvalid, "lines are missing, and last is %d: must be between 1 and %d", req.Last, maxLast)
-	}
-	page, err := s.Query.Logs(ctx, query.LogsRequest{
-		Query: `source:"` + t.Source + `"`, Project: t.Project, Limit: req.Last,
-		Range: query.Range{From: time.Unix(0, 0), To: s.Now().Add(millrace.MaxAhead)},
-	})
-	if err != nil {
-		return err
-	}
-	var d decode.Decoder
-	for i := range page.Events {
-		line := storedLine(&d, &page.Events[i])
-		if len(t.Payload)+len(line) > 1<<20 {
-			break
-		}
-		t.Payload = append(t.Payload, line...)
-		t.Frames = append(t.Frames, uint32(len(line)))
-	}
-	if t.Frames == nil {
-		t.Frames = []uint32{}
-	}
-	return nil
-}
-
-// storedLine returns the line that an event was, or one that decodes to it: of
-// structured lines that have a message only that is kept, beside the fields.
-// What rules masked or dropped by then is gone.
-func storedLine(d *decode.Decoder, e *millrace.StoredEvent) string {
-	if len(e.Attrs) <= len("{}") || decodes(d, e.Message) {
-		return e.Message
-	}
-	fields := map[string]json.RawMessage{}
-	if json.Unmarshal(e.Attrs, &fields) != nil {
-		return e.Message // our own JSON: cannot be
-	}
-	for name, value := range map[string]string{
-		"time": e.Time.Format(time.RFC3339Nano), "level": e.Level, "service": e.Service, "host": e.Host, "env": e.Env,
-		"release": e.Release, "trace_id": e.TraceID, "message": e.Message,
-	} {
-		if value != "" {
-			fields[name] = millrace.AppendJSONString(nil, value)
-		}
-	}
-	line, err := json.Marshal(fields)
-	if err != nil {
-		return e.Message
-	}
-	return string(line)
-}
-
-// decodes reports whether a line has fields of its own.
-func decodes(d *decode.Decoder, line string) bool {
-	var b millrace.Batch
-	b.Reset(&millrace.Record{Format: "auto", Payload: []byte(line), Frames: []uint32{uint32(len(line))}})
-	d.Decode(&b)
-	return len(b.Events) == 1 && len(b.Events[0].Attrs) > 0
 }
 
 // reload makes the server read its configuration file again.

@@ -19,13 +19,18 @@ func (s *Server) ruleOperations() []operation {
 
 var ruleVersionSchema = object(map[string]any{
 	"version": integer, "project": textual, "source": textual, "rules": textual, "author": textual, "created": timestamp,
-	"note": textual, "owned": boolean,
+	"note": textual, "owned": boolean, "warnings": arrayOf(warningSchema),
 })
 
 var projectParam = param{"project", "default: the key's"}
 
 var stepSchema = object(map[string]any{
 	"name": textual, "events": integer, "skipped": integer, "matched": integer, "unmatched": integer, "failed": integer,
+})
+
+var warningSchema = object(map[string]any{
+	"path": textual, "line": integer, "column": integer, "step": textual, "rule": textual, "message": textual, "cure": textual,
+	"cost_nanos": integer, "cost_class": textual, "lines": integer,
 })
 
 var trialLine = object(map[string]any{
@@ -61,6 +66,21 @@ var ruleOperations = []operation{
 		answer: object(map[string]any{"versions": arrayOf(ruleVersionSchema)}),
 	},
 	{
+		path: "/api/v1/rules/{source}/tally", method: "get", summary: "What a source's rules, or those of the pattern that fits it, did to the events that this process read by their newest version: per step, and per URL template, most events first. Records that were read twice count twice.",
+		params: []param{projectParam, {"limit", "most templates, 1 to 20000; default 100"}},
+		answer: object(map[string]any{
+			"project": textual, "source": textual, "version": integer, "since": maybeTime, "events": integer,
+			"steps": arrayOf(object(map[string]any{
+				"step": integer, "name": textual, "seen": integer, "skipped": integer, "matched": integer, "dropped": integer,
+				"unmatched": integer, "failed": integer, "nanos": integer,
+			})),
+			"templates": arrayOf(object(map[string]any{
+				"template": textual, "events": integer, "paths": integer, "example": textual,
+			})),
+			"template_count": integer, "hidden_urls": integer,
+		}),
+	},
+	{
 		path: "/api/v1/rules/try", method: "post", summary: "Run rules, or the current ones, on given lines or on the last stored events of a source, and store nothing.",
 		body: map[string]any{"type": "object", "additionalProperties": false, "properties": map[string]any{
 			"project": textual, "source": textual, "format": textual, "rules": textual, "lines": textual, "last": integer,
@@ -68,7 +88,7 @@ var ruleOperations = []operation{
 		answer: object(map[string]any{
 			"version": integer, "current": integer, "lines": integer, "kept": integer, "filtered": anyValue, "rejected": integer,
 			"refused": integer, "matched": numeric, "changed": integer, "decode_nanos": integer, "rules_nanos": integer,
-			"current_nanos": integer, "steps": arrayOf(stepSchema), "events": arrayOf(trialLine),
+			"current_nanos": integer, "warnings": arrayOf(warningSchema), "steps": arrayOf(stepSchema), "events": arrayOf(trialLine),
 		}),
 	},
 	{path: "/api/v1/rules/try", method: "get", summary: "The rules of a source named try.", params: []param{projectParam}, answer: ruleVersionSchema},

@@ -8,7 +8,7 @@ import (
 
 // configCmd checks configurations and prints the reference.
 type configCmd struct {
-	Check     configCheckCmd     `cmd:"" help:"Report every violation in a file."`
+	Check     configCheckCmd     `cmd:"" help:"Report every violation in a file, and what its rules probably should not do."`
 	Reference configReferenceCmd `cmd:"" help:"Print every setting with documentation, default and example."`
 }
 
@@ -18,10 +18,14 @@ type configCheckCmd struct {
 
 // Run implements the command.
 func (c *configCheckCmd) Run(e *env) error {
-	if _, err := config.Load(c.File); err != nil {
+	cfg, err := config.Load(c.File)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s is valid\n", c.File)
+	if err := printWarnings(e.stdout, cfg.Warnings(e.now)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s is valid\n", c.File)
 	return err
 }
 

@@ -56,6 +56,8 @@ type rulesVersion struct {
 	Created time.Time `json:"created"`
 	Note    string    `json:"note"`
 	Owned   bool      `json:"owned"`
+
+	Warnings []transform.Warning `json:"warnings"`
 }
 
 func printVersions(e *env, list []rulesVersion) error {
@@ -95,11 +97,18 @@ func printOr(e *env, raw json.RawMessage, err error) error {
 	return printRaw(e, raw)
 }
 
-type rulesShowCmd struct{ rulesSource }
+type rulesShowCmd struct {
+	rulesSource
+	Counts    bool `help:"Show instead what the rules did to the events read since the server's start, per step and URL template."`
+	Templates int  `help:"Most URL templates that --counts shows." default:"30"`
+}
 
 // Run implements the command. The text alone goes to standard output, so that
 // it can be edited and set again.
 func (c *rulesShowCmd) Run(e *env) error {
+	if c.Counts {
+		return c.counts(e)
+	}
 	raw, err := c.ask(e, http.MethodGet, c.path(), c.params(), nil)
 	if err != nil || c.JSON {
 		return printOr(e, raw, err)
@@ -142,8 +151,10 @@ func (c *rulesSource) changed(e *env, raw json.RawMessage, err error) error {
 	if err := decodeAnswer(raw, &v); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "rules of %s: version %d\n", v.Source, v.Version)
-	return err
+	if _, err := fmt.Fprintf(e.stdout, "rules of %s: version %d\n", v.Source, v.Version); err != nil {
+		return err
+	}
+	return printWarnings(e.stdout, v.Warnings)
 }
 
 type rulesRemoveCmd struct {

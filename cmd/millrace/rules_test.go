@@ -54,6 +54,13 @@ func TestRulesAPI(t *testing.T) {
 		t.Errorf("filtered %v, want 1 by each sink", got)
 	}
 	put("shop", "steps: []", http.StatusConflict) // the file owns it
+	for rules, want := range map[string]string{
+		`steps: [{extract: {regexp: '^(?P<a>.*) (?P<b>.*)$'}}]`: "rule:ambiguous", "steps: []": "[]",
+	} {
+		if w := fmt.Sprint(put("linted", rules, 200)["warnings"]); !strings.Contains(w, want) {
+			t.Errorf("%s: warnings %s, want %s", rules, w, want)
+		}
+	}
 	bad := put("app", "steps: [{dorp: x}]", http.StatusBadRequest)
 	if v, _ := bad["violations"].([]any); len(v) != 1 || !strings.Contains(fmt.Sprint(v), "line:1") {
 		t.Errorf("violations %v", bad)
@@ -105,6 +112,10 @@ func TestRulesTry(t *testing.T) {
 		t.Errorf("%s events, a trial stores nothing", n)
 	}
 
+	if w := fmt.Sprint(answer["warnings"]); !strings.Contains(w, "rule:unanchored") || !strings.Contains(w, "lines:3") || !strings.Contains(w, "step:took") {
+		t.Errorf("warnings %s", w)
+	}
+
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
@@ -115,11 +126,11 @@ func TestRulesTry(t *testing.T) {
 		"of source": {"rules", "try", "--rules", file, "--server", in.url, "--source", "web", "--last", "5"},
 	} {
 		out, err := command(t, "one, took 5 ms\n", args...)
-		if err != nil || !strings.Contains(out, "took = ") || !strings.Contains(out, "a line costs ") {
+		if err != nil || !strings.Contains(out, "took = ") || !strings.Contains(out, "a line costs ") || !strings.Contains(out, "[unanchored]") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
-	if out, err := command(t, rules, "rules", "set", "--server", in.url, "--note", "why", "web", "-"); err != nil || !strings.Contains(out, "rules of web: version ") {
+	if out, err := command(t, rules, "rules", "set", "--server", in.url, "--note", "why", "web", "-"); err != nil || !strings.Contains(out, "rules of web: version ") || !strings.Contains(out, "[unanchored]") {
 		t.Errorf("set: %v %s", err, out)
 	}
 	if out, err := command(t, "", "rules", "show", "--server", in.url, "web"); err != nil || out != rules {

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/pipeline"
+	"github.com/millrace/millrace/transform"
 )
 
 // rulesTryCmd runs rules on lines: here, if it has rules and lines, else on the
@@ -107,10 +107,12 @@ func (c *rulesTryCmd) print(w io.Writer, t *pipeline.Trial) error {
 	} else {
 		fmt.Fprintf(&b, "the current version %d\n", t.Current)
 	}
-	perLine := func(ns int64) string { return time.Duration(ns).Round(10 * time.Nanosecond).String() }
 	fmt.Fprintf(&b, "a line costs %s to decode and %s for the rules (the current ones: %s)\n",
 		perLine(t.DecodeNanos), perLine(t.RulesNanos), perLine(t.CurrentNanos))
 	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	if err := printWarnings(w, t.Warnings); err != nil {
 		return err
 	}
 	rows := make([][]string, len(t.Steps))
@@ -121,6 +123,16 @@ func (c *rulesTryCmd) print(w io.Writer, t *pipeline.Trial) error {
 		return nil
 	}
 	return printTable(w, []string{"step", "matched", "unmatched", "skipped", "failed"}, rows, []bool{false, true, true, true, true})
+}
+
+// printWarnings prints the lint's warnings, each with what to do about it.
+func printWarnings(w io.Writer, list []transform.Warning) error {
+	var b strings.Builder
+	for i := range list {
+		fmt.Fprintf(&b, "warning: %s\n", printable(list[i].String()))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func count(n int64) string { return strconv.FormatInt(n, 10) }
