@@ -87,6 +87,7 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 		gauge(descComplete, float64(until.UnixNano())/1e9)
 	}
 	r.collectConfig(gauge)
+	r.collectRules(counter, gauge)
 	gauge(descFaults, float64(len(st.Faults)))
 	gauge(descQueueBytes, float64(snap.QueueBytes))
 	gauge(descDisk, float64(snap.DiskFree), "free")

@@ -30,6 +30,7 @@ type statusReporter struct {
 	last    query.PipelineStatus
 	samples []sample // one per second, at most a minute of them
 	reached map[string][]reach
+	rules   rulesShown
 }
 
 // sample is a point from which rates are computed.
