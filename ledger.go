@@ -104,13 +104,13 @@ type Commit struct {
 	// knows; a Position without a TopicID for one that has none yet. A Store
 	// refuses the commit with ErrConflict if it has others: another worker has
 	// folded the same events. Nil is not compared.
-	From      []Position
-	Clients   []ClientWindow
-	Ledger    []LedgerEntry
-	Gaps      []Gap
-	SetAside  []SetAside
-	Admitted  []Admission // rollup sink only
-	Retired   []Admission // rollup sink only: admitted before, to be forgotten; applied before Admitted
+	From     []Position
+	Clients  []ClientWindow
+	Ledger   []LedgerEntry
+	Gaps     []Gap
+	SetAside []SetAside
+	Admitted []Admission // rollup sink only
+	Retired  []Admission // rollup sink only: admitted before, to be forgotten; applied before Admitted
 }
 
 // CheckFrom compares From with the positions that a Store has of the sink. What

@@ -24,6 +24,8 @@ type Store interface {
 
 	// Load returns what a sink had committed; the zero state for a new one.
 	Load(ctx context.Context, sink Sink) (*SinkState, error)
+	// Positions returns the positions of all sinks, ascending by partition.
+	Positions(ctx context.Context) (map[Sink][]Position, error)
 	// Claim is Load by the worker that owns the partitions from now on: what
 	// others have under way for them can never be committed after Claim returns.
 	// Nil partitions are all there are.

@@ -217,6 +217,15 @@ func (db *DB) Load(ctx context.Context, sink millrace.Sink) (*millrace.SinkState
 	return s, err
 }
 
+// Positions implements millrace.Store.
+func (db *DB) Positions(ctx context.Context) (out map[millrace.Sink][]millrace.Position, err error) {
+	err = db.snapshot(ctx, "load positions", func(c *conn) error {
+		out, err = loadPositions(ctx, c)
+		return err
+	})
+	return out, err
+}
+
 // Claim implements millrace.Store: the directory's lock sees to it that there is
 // one worker.
 func (db *DB) Claim(ctx context.Context, sink millrace.Sink, _ []int32) (*millrace.SinkState, error) {

@@ -88,6 +88,18 @@ func (s *Store) Load(ctx context.Context, sink millrace.Sink) (*millrace.SinkSta
 	return out, ctx.Err()
 }
 
+// Positions implements millrace.Store.
+func (s *Store) Positions(ctx context.Context) (map[millrace.Sink][]millrace.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[millrace.Sink][]millrace.Position{}
+	for sink := range s.sinks {
+		out[sink] = s.positionsOf(sink)
+		slices.SortFunc(out[sink], func(a, b millrace.Position) int { return cmp.Compare(a.Partition, b.Partition) })
+	}
+	return out, ctx.Err()
+}
+
 // Claim implements millrace.Store: there is one worker.
 func (s *Store) Claim(ctx context.Context, sink millrace.Sink, _ []int32) (*millrace.SinkState, error) {
 	return s.Load(ctx, sink)

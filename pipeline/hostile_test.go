@@ -154,7 +154,7 @@ func floodStream(t *testing.T, n int, defs ...rollup.Definition) *flood {
 	clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	now := func() time.Time { return time.Unix(0, clock.Load()) }
 	f.p = New(f.opts, Deps{Store: f.store, Rollups: f.rollups, Now: now, Log: slog.New(slog.DiscardHandler)})
-	k, _, err := f.p.loadSink(t.Context(), millrace.SinkRollup)
+	k, _, err := f.p.claimSink(t.Context(), millrace.SinkRollup, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -315,7 +315,7 @@ func (d *driver) session(ctx context.Context) error {
 	if err := d.store.DefineRollups(ctx, schemas); err != nil {
 		return err
 	}
-	s, admitted, err := d.p.loadSink(ctx, millrace.SinkRollup)
+	s, admitted, err := d.p.claimSink(ctx, millrace.SinkRollup, nil)
 	if err != nil {
 		return err
 	}

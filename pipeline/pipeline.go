@@ -23,6 +23,13 @@ type Deps struct {
 	Rules *RuleBook
 	Now   func() time.Time
 	Log   *slog.Logger
+
+	// Join makes this worker a member of a group that shares the partitions out.
+	// Nil reads all partitions.
+	Join func(ctx context.Context, h Handler) (Membership, error)
+	// Alone calls do for as long as no other node of the group does so under that
+	// name, again and again until ctx ends. Only for Join.
+	Alone func(ctx context.Context, name string, do func(ctx context.Context))
 }
 
 // Pipeline is the worker. Recover, then Run once; everything else is safe for
@@ -32,6 +39,7 @@ type Pipeline struct {
 	deps  Deps
 	water *watermark
 	stats *stats
+	own   *ownership // nil reads all partitions
 
 	newEngine func([]*rollup.Rollup, rollup.Limits, []millrace.Admission) engine
 
@@ -47,7 +55,7 @@ type Pipeline struct {
 
 // New returns a pipeline that has not read anything yet.
 func New(opts Options, deps Deps) *Pipeline {
-	return &Pipeline{
+	p := &Pipeline{
 		opts: opts, deps: deps,
 		water:     newWatermark(opts.AllowedLateness.Std()),
 		stats:     newStats(),
@@ -55,6 +63,10 @@ func New(opts Options, deps Deps) *Pipeline {
 		limits:    map[millrace.Sink]int{},
 		condemned: map[millrace.Sink]map[verdict]string{},
 	}
+	if deps.Join != nil {
+		p.own = newOwnership()
+	}
+	return p
 }
 
 // errPoison ends a session because a sink could not take what it had folded; the
@@ -64,8 +76,8 @@ var errPoison = errors.New("a sink refused events")
 // poison notes that a sink failed with events folded since its last commit, the
 // newest of which was last. A single event that fails is condemned.
 func (p *Pipeline) poison(name millrace.Sink, events int, last verdict, cause error) error {
-	if errors.Is(cause, context.Canceled) {
-		return cause
+	if errors.Is(cause, context.Canceled) || millrace.ErrorCode(cause) == millrace.ErrConflict {
+		return cause // another worker was faster; no event is to blame
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,22 +112,35 @@ func (p *Pipeline) limit(name millrace.Sink, normal int) int {
 	return normal
 }
 
-// Run works until ctx ends, then commits what the sinks hold and returns nil.
-// Faults of the queue or the Store do not end it: it starts again from the
-// committed positions.
+// Run works until ctx ends, then commits what the sinks hold and returns nil, or
+// what kept it from leaving its group. Faults of the queue or the Store do not
+// end it: it starts again from the committed positions.
 func (p *Pipeline) Run(ctx context.Context) error {
+	if p.own != nil {
+		return p.runGroup(ctx)
+	}
+	p.sessions(ctx, nil)
+	return nil
+}
+
+// sessions runs one session after the other until ctx ends.
+func (p *Pipeline) sessions(ctx context.Context, member Membership) {
 	for fails := 0; ; {
+		var owned partitions
+		if p.own != nil {
+			owned = p.own.wait(ctx)
+		}
 		began := p.deps.Now()
-		err := p.session(ctx)
+		err := p.session(ctx, owned, member)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		if p.deps.Now().Sub(began) > time.Minute {
 			fails = 0
 		}
 		p.stats.fault("session", err)
 		var moved *queue.OffsetError
-		if p.reconfigure(ctx) && errors.Is(err, errReconfigured) {
+		if p.reconfigure(ctx) && errors.Is(err, errReconfigured) || errors.Is(err, errRebalanced) {
 			p.stats.fault("session", nil)
 			continue
 		}
@@ -125,14 +150,26 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		fails++
 		p.deps.Log.Error("pipeline starts again", "err", err, "failures", fails)
 		if !sleep(ctx, backoff(fails)) {
-			return nil
+			return
 		}
 	}
 }
 
-// session is one run from the committed positions until something fails.
-func (p *Pipeline) session(ctx context.Context) error {
-	st, err := p.recover(ctx, nil)
+// session is one run over the partitions owned, from the committed positions
+// until something fails.
+func (p *Pipeline) session(ctx context.Context, owned partitions, member Membership) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if p.own != nil {
+		p.own.begin(owned, stop)
+		defer p.own.ended()
+	}
+	p.sessionEndsBy(stop)
+	defer p.sessionEndsBy(nil)
+	st, err := p.recover(ctx, owned, nil)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -142,15 +179,16 @@ func (p *Pipeline) session(ctx context.Context) error {
 	}
 	defer consumer.Close()
 
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	p.sessionEndsBy(stop)
-	defer p.sessionEndsBy(nil)
 	events, rollups := make(chan *unit, unitsAhead), make(chan *unit, unitsAhead)
 	var producers, sinks sync.WaitGroup
 	producers.Go(func() { stop(p.pump(ctx, consumer, st, events, rollups)) })
-	producers.Go(func() { p.watch(ctx) })
-	producers.Go(func() { p.maintain(ctx) })
+	producers.Go(func() { p.learn(ctx) })
+	if member != nil {
+		producers.Go(func() { p.showProgress(ctx, owned, member) })
+	} else {
+		producers.Go(func() { p.watch(ctx) })
+		producers.Go(func() { p.maintain(ctx, p.opts.Maintenance.Std()) })
+	}
 	sinks.Go(func() { p.drive(ctx, stop, st.events, events) })
 	sinks.Go(func() { p.drive(ctx, stop, st.rollup, rollups) })
 	sinks.Wait()
@@ -222,7 +260,7 @@ func (p *Pipeline) store(ctx context.Context, c *millrace.Commit, write func(con
 			}
 			return nil
 		}
-		if millrace.ErrorCode(err) == millrace.ErrInvalid || p.stats.stopping.Load() {
+		if code := millrace.ErrorCode(err); code == millrace.ErrInvalid || code == millrace.ErrConflict || p.stats.stopping.Load() {
 			return err
 		}
 		fails++
@@ -236,12 +274,12 @@ func (p *Pipeline) store(ctx context.Context, c *millrace.Commit, write func(con
 // committed reports whether the Store has the positions of a commit whose
 // outcome is unknown.
 func (p *Pipeline) committed(ctx context.Context, c *millrace.Commit) bool {
-	st, err := p.deps.Store.Load(ctx, c.Sink)
+	stored, err := p.deps.Store.Positions(ctx)
 	if err != nil || len(c.Positions) == 0 {
 		return false
 	}
 	have := map[int32]millrace.Position{}
-	for _, pos := range st.Positions {
+	for _, pos := range stored[c.Sink] {
 		have[pos.Partition] = pos
 	}
 	for _, want := range c.Positions {

@@ -13,7 +13,7 @@ import (
 // pump polls, decodes and hands each unit to both sinks. It returns the fault
 // that ended it; nil when ctx ended.
 func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, events, rollups chan<- *unit) error {
-	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known}
+	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known, book: p.deps.Rules}
 	sup.start()
 	defer sup.stop()
 	generations := map[int32]int64{}
@@ -86,20 +86,11 @@ func unreadable(u *unit, polled *queue.Polled, generations map[int32]int64, now 
 // watch looks at the log's bounds once a second, for the watermark of idle
 // partitions and the lag, and lets the queue delete what both sinks have.
 func (p *Pipeline) watch(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
-		at := p.deps.Now()
-		bounds, err := p.deps.Queue.Bounds(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		p.stats.fault("bounds", err)
-		for part, b := range bounds {
-			p.water.look(part, b.High, at.UnixNano())
-			p.stats.looked(part, b)
-		}
-		err = p.deps.Queue.Release(ctx, p.stats.lowest())
+		p.lookAtLog(ctx)
+		err := p.deps.Queue.Release(ctx, p.stats.lowest())
 		if ctx.Err() != nil {
 			return
 		}
@@ -112,9 +103,25 @@ func (p *Pipeline) watch(ctx context.Context) {
 	}
 }
 
+// lookInterval is how old the watermark of an idle partition may be.
+const lookInterval = time.Second
+
+func (p *Pipeline) lookAtLog(ctx context.Context) {
+	at := p.deps.Now()
+	bounds, err := p.deps.Queue.Bounds(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	p.stats.fault("bounds", err)
+	for part, b := range bounds {
+		p.water.look(part, b.High, at.UnixNano())
+		p.stats.looked(part, b)
+	}
+}
+
 // maintain asks the Store what is due.
-func (p *Pipeline) maintain(ctx context.Context) {
-	tick := time.NewTicker(p.opts.Maintenance.Std())
+func (p *Pipeline) maintain(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		more, err := p.deps.Store.Maintain(ctx, p.deps.Now())

@@ -24,27 +24,30 @@ func (p *Pipeline) Recover(ctx context.Context) error {
 	for _, r := range p.deps.Queue.Regressions() {
 		lost[r.Partition] = r
 	}
-	_, err := p.recover(ctx, lost)
+	_, err := p.recover(ctx, nil, lost)
 	return err
 }
 
 // recover also begins each session; lost is what the log was found to have lost
 // when it was opened, and counts once.
-func (p *Pipeline) recover(ctx context.Context, lost map[int32]queue.Regression) (*state, error) {
+func (p *Pipeline) recover(ctx context.Context, owned partitions, lost map[int32]queue.Regression) (*state, error) {
 	bounds, err := p.deps.Queue.Bounds(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read log bounds: %w", err)
 	}
 	st := &state{known: map[verdict]millrace.SetAside{}}
-	es, _, err := p.loadSink(ctx, millrace.SinkEvents)
+	es, _, err := p.claimSink(ctx, millrace.SinkEvents, owned)
 	if err != nil {
 		return nil, err
 	}
-	rs, admitted, err := p.loadSink(ctx, millrace.SinkRollup)
+	rs, admitted, err := p.claimSink(ctx, millrace.SinkRollup, owned)
 	if err != nil {
 		return nil, err
 	}
 	for _, part := range sortedPartitions(bounds) {
+		if !owned.has(part) {
+			continue
+		}
 		reconcile(part, bounds[part], lost[part], []*sink{es, rs})
 	}
 	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, spare: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
@@ -72,18 +75,21 @@ func (p *Pipeline) recover(ctx context.Context, lost map[int32]queue.Regression)
 // yet folded by both sinks matter, which are the newest few.
 const maxKnownAside = 1000
 
-func (p *Pipeline) loadSink(ctx context.Context, name millrace.Sink) (*sink, []millrace.Admission, error) {
-	loaded, err := p.deps.Store.Load(ctx, name)
+// claimSink takes over what a sink has committed of the partitions owned.
+func (p *Pipeline) claimSink(ctx context.Context, name millrace.Sink, owned partitions) (*sink, []millrace.Admission, error) {
+	loaded, err := p.deps.Store.Claim(ctx, name, owned)
 	if err != nil {
-		return nil, nil, fmt.Errorf("load sink %s: %w", name, err)
+		return nil, nil, fmt.Errorf("claim sink %s: %w", name, err)
 	}
 	s := &sink{
-		name: name, positions: map[int32]*millrace.Position{}, moved: map[int32]bool{},
+		name: name, positions: map[int32]*millrace.Position{}, moved: map[int32]bool{}, stored: map[int32]millrace.Position{},
 		windows: newClientWindows(), accounts: newAccounts(name),
 		now: func() int64 { return p.deps.Now().UnixNano() },
 	}
 	for _, pos := range loaded.Positions {
-		s.positions[pos.Partition] = &pos
+		if owned.has(pos.Partition) {
+			s.positions[pos.Partition], s.stored[pos.Partition] = &pos, pos
+		}
 	}
 	if err := s.windows.load(loaded.Clients); err != nil {
 		return nil, nil, err

@@ -106,7 +106,7 @@ func idleSink(t *testing.T) (*rollupSink, *idleEngine, *time.Time) {
 	p := New(opts, Deps{Store: memory.New(), Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
 	e := &idleEngine{}
 	p.newEngine = func([]*rollup.Rollup, rollup.Limits, []millrace.Admission) engine { return e }
-	k, _, err := p.loadSink(t.Context(), millrace.SinkRollup)
+	k, _, err := p.claimSink(t.Context(), millrace.SinkRollup, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

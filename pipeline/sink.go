@@ -16,6 +16,7 @@ const reasonSetAside = "set_aside"
 type sink struct {
 	name      millrace.Sink
 	positions map[int32]*millrace.Position
+	stored    map[int32]millrace.Position // as of the last commit that was handed out
 	moved     map[int32]bool
 	windows   *clientWindows
 	accounts  *accounts
@@ -199,7 +200,10 @@ func (s *sink) commit() *millrace.Commit {
 		Ledger: s.accounts.take(), Gaps: s.gaps, SetAside: s.aside,
 	}
 	for _, p := range slices.Sorted(maps.Keys(s.moved)) {
-		c.Positions = append(c.Positions, *s.positions[p])
+		from := s.stored[p]
+		from.Partition = p
+		c.From, c.Positions = append(c.From, from), append(c.Positions, *s.positions[p])
+		s.stored[p] = *s.positions[p]
 	}
 	clear(s.moved)
 	s.gaps, s.aside = nil, nil

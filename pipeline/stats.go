@@ -153,6 +153,19 @@ func (s *stats) begin(sinks ...*sink) {
 	}
 }
 
+// observed notes what all workers have committed.
+func (s *stats) observed(stored map[millrace.Sink][]millrace.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sink, list := range stored {
+		for _, p := range list {
+			if of := s.committed[sink]; of != nil {
+				of[p.Partition], s.gens[p.Partition] = p.Offset, p.Generation
+			}
+		}
+	}
+}
+
 func (s *stats) fault(place string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

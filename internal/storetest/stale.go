@@ -28,6 +28,11 @@ func testStale(t *testing.T, s millrace.Store) {
 	if len(claimed.Positions) != 1 || claimed.Positions[0] != at(10)[0] {
 		t.Fatalf("claimed %+v", claimed.Positions)
 	}
+	all, err := s.Positions(ctx)
+	check(t, err)
+	if len(all) != 1 || len(all[millrace.SinkEvents]) != 1 || all[millrace.SinkEvents][0] != at(10)[0] {
+		t.Fatalf("positions %+v", all)
+	}
 	for name, from := range map[string][]millrace.Position{
 		"a first commit":        {{Partition: 2}},
 		"an older position":     at(9),
