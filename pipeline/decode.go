@@ -49,6 +49,7 @@ type supervisor struct {
 	deadline time.Duration
 	now      func() time.Time
 	known    map[verdict]millrace.SetAside // committed verdicts, obeyed on replay
+	book     *RuleBook                     // is told what rules did; may be nil
 	worker   *decodeWorker
 }
 
@@ -61,9 +62,13 @@ func (s *supervisor) start() {
 	w := &decodeWorker{in: make(chan *unit), out: make(chan error, 1)}
 	s.worker = w
 	go func() {
-		var d decoding
+		d := decoding{book: s.book}
 		for u := range w.in {
-			w.out <- decodeUnit(&d, u)
+			err := decodeUnit(&d, u)
+			if err != nil {
+				d = decoding{book: s.book} // half-way through an event
+			}
+			w.out <- err
 		}
 	}()
 }
@@ -135,9 +140,11 @@ func decodeUnit(d *decoding, u *unit) (err error) {
 	if err := poisoned(u.rec.Payload); err != nil {
 		return err
 	}
+	d.watch(u)
 	d.all(u)
 	if u.rules != nil {
 		u.counts = d.scratch.Take(u.rules)
+		d.tally(u)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type Options struct {
 	SetCells        int               `yaml:"set_cells" default:"1000000" doc:"Distinct combinations of values kept per set of dimensions and hour of arrival; further ones are counted under \"(other)\". Totals stay exact. A million is more than anybody looks at, and keeps a careless set from filling memory and disk." example:"1000000"`
 	AllowedLateness millrace.Duration `yaml:"allowed_lateness" default:"30s" doc:"How much later than newer events an event may arrive before its window counts as complete. Later ones are still merged." example:"30s"`
 	Maintenance     millrace.Duration `yaml:"maintenance_interval" default:"10s" doc:"How often the store is asked what is due: compaction, hours and days, retention. Compaction works minute by minute, so more often finds little." example:"10s"`
+	LearnInterval   millrace.Duration `yaml:"learn_interval" default:"10m" doc:"How often URL templates that were learned from new paths may become a new version of a source's rules; 0 is never. A flood of distinct paths is answered after a sixtieth of it." example:"1h"`
 	StageDeadline   millrace.Duration `yaml:"stage_deadline" default:"10s" doc:"Time a stage may spend on one record of at most 1 MiB, which takes milliseconds; a record that takes longer is set aside." example:"10s"`
 	StoreDeadline   millrace.Duration `yaml:"store_deadline" default:"2m" doc:"Time one transaction of the store may take before it counts as failed." example:"2m"`
 }
@@ -30,6 +31,7 @@ func DefaultOptions() Options {
 		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20,
 		DimensionValues: 100_000, ValueAge: millrace.Duration(24 * time.Hour), SetCells: 1_000_000,
 		AllowedLateness: millrace.Duration(30 * time.Second), Maintenance: millrace.Duration(10 * time.Second),
+		LearnInterval: millrace.Duration(10 * time.Minute),
 		StageDeadline: millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
 	}
 }
@@ -47,6 +49,9 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	millrace.Range(v, path+".set_cells", o.SetCells, 1, 1_000_000_000)
 	millrace.Range(v, path+".allowed_lateness", o.AllowedLateness, 0, millrace.Duration(24*time.Hour))
 	millrace.Range(v, path+".maintenance_interval", o.Maintenance, millrace.Duration(10*time.Millisecond), millrace.Duration(time.Hour))
+	if o.LearnInterval != 0 {
+		millrace.Range(v, path+".learn_interval", o.LearnInterval, millrace.Duration(10*time.Millisecond), millrace.Duration(7*24*time.Hour))
+	}
 	millrace.Range(v, path+".stage_deadline", o.StageDeadline, millrace.Duration(100*time.Millisecond), millrace.Duration(time.Hour))
 	millrace.Range(v, path+".store_deadline", o.StoreDeadline, millrace.Duration(time.Second), millrace.Duration(time.Hour))
 }

@@ -21,6 +21,8 @@ type RuleBook struct {
 	opts     transform.Options
 	now      func() time.Time
 	programs programCache
+	tally    ruleTally
+	learning learning
 
 	mu      sync.Mutex // one change at a time
 	current atomic.Pointer[ruleTable]
@@ -143,8 +145,14 @@ func (b *RuleBook) Apply(ctx context.Context, c millrace.RuleChange) (*millrace.
 		}
 	}
 	newest := t.newest[key]
-	if newest != nil && c.After < 0 {
-		c.After = newest.Version
+	if newest != nil && (c.After < 0 || newest.Author == millrace.AuthorLearned) {
+		written, err := textVersion(newest)
+		if err != nil {
+			return nil, err
+		}
+		if c.After < 0 || c.After >= written && c.After < newest.Version { // what was learned since is no change of the text
+			c.After = newest.Version
+		}
 	}
 	if newest != nil && newest.Text == c.Text && newest.Version == c.After {
 		return newest, nil
@@ -165,10 +173,8 @@ func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c mill
 		Project: c.Project, Source: c.Source, Text: c.Text, Author: c.Author, Note: c.Note, Created: b.now().UTC(),
 	}
 	after := max(0, c.After)
-	if newest != nil && c.Text != "" {
-		v.Learned = newest.Learned // what was learned stays true
-	}
 	if c.Text != "" {
+		v.Learned = carryLearned(newest, c.Text)
 		program, err := CompileRules(v, b.opts)
 		if err != nil {
 			return nil, err
@@ -176,7 +182,7 @@ func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c mill
 		if err := b.meta.AddRules(ctx, v, after); err != nil {
 			return nil, err
 		}
-		b.programs.put(v.Version, program)
+		b.programs.put(v, program)
 		return v, nil
 	}
 	return v, b.meta.AddRules(ctx, v, after)
@@ -206,8 +212,12 @@ func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
 		}
 	}
 	for key, v := range t.newest {
-		// Versions learned stand on the file's text and go with it.
-		if owned[key] || v.Text == "" || v.Author != millrace.AuthorConfig && v.Author != millrace.AuthorLearned {
+		if owned[key] || v.Text == "" {
+			continue
+		}
+		if mine, err := b.fromFile(ctx, v); err != nil {
+			return err
+		} else if !mine {
 			continue
 		}
 		c := millrace.RuleChange{Project: key.project, Source: key.source, Author: millrace.AuthorConfig, After: v.Version, Note: "no longer in the file"}
@@ -216,6 +226,21 @@ func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
 		}
 	}
 	return b.load(ctx, owned)
+}
+
+// fromFile reports whether the configuration file wrote the text of a version:
+// what was learned for a text stands and falls with it.
+func (b *RuleBook) fromFile(ctx context.Context, v *millrace.RuleVersion) (bool, error) {
+	written, err := textVersion(v)
+	if err != nil {
+		return false, err
+	}
+	if written != v.Version {
+		if v, err = b.meta.Rules(ctx, written); err != nil {
+			return false, err
+		}
+	}
+	return v.Author == millrace.AuthorConfig, nil
 }
 
 // Program returns the program of a version, nil for 0 and for a version without
@@ -238,6 +263,6 @@ func (b *RuleBook) Program(ctx context.Context, version int64) (*transform.Progr
 			return nil, err
 		}
 	}
-	b.programs.put(version, p)
+	b.programs.put(v, p)
 	return p, nil
 }

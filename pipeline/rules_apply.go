@@ -27,6 +27,10 @@ type decoding struct {
 	records int64
 	// explain, if set, is told what each step did to the event of a frame.
 	explain func(ordinal int32, x transform.Explanation)
+
+	book  *RuleBook    // is told what rules did, and paths to learn from; may be nil
+	paths pathList     // of this record
+	note  func(string) // adds to paths
 }
 
 // use notes that a program is used, and lets go of what the scratch keeps of the

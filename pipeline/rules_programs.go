@@ -24,6 +24,7 @@ type programCache struct {
 
 type programEntry struct {
 	version int64
+	key     sourceKey // that the version is of
 	program *transform.Program
 }
 
@@ -38,16 +39,27 @@ func (c *programCache) get(version int64) (p *transform.Program, ok bool) {
 	return e.Value.(*programEntry).program, true
 }
 
-func (c *programCache) put(version int64, p *transform.Program) {
+// key returns the name that a version's rules are kept under, if it is here.
+func (c *programCache) key(version int64) (key sourceKey, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byID[version] != nil {
+	e := c.byID[version]
+	if e == nil {
+		return sourceKey{}, false
+	}
+	return e.Value.(*programEntry).key, true
+}
+
+func (c *programCache) put(v *millrace.RuleVersion, p *transform.Program) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID[v.Version] != nil {
 		return
 	}
 	if c.byID == nil {
 		c.byID = map[int64]*list.Element{}
 	}
-	c.byID[version] = c.recent.PushFront(&programEntry{version, p})
+	c.byID[v.Version] = c.recent.PushFront(&programEntry{v.Version, keyOf(v), p})
 	if c.recent.Len() > maxPrograms {
 		old := c.recent.Remove(c.recent.Back()).(*programEntry)
 		delete(c.byID, old.version)
@@ -66,6 +78,9 @@ func RulesOptions(hashKey []byte, countries *transform.CountryFile) transform.Op
 func CompileRules(v *millrace.RuleVersion, opts transform.Options) (*transform.Program, error) {
 	rules, err := transform.Parse([]byte(v.Text))
 	if err != nil {
+		return nil, err
+	}
+	if opts.Learned, err = transform.ParseURLLearning(v.Learned); err != nil {
 		return nil, err
 	}
 	return transform.Compile(rules, opts)

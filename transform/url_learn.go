@@ -70,6 +70,14 @@ func NewLearner(t *Templates, o LearnOptions) *Learner {
 	return &Learner{t: &open, o: o, root: &learnNode{}, nodes: 1, closed: t.known != nil}
 }
 
+// Resize changes the bound of the memory, in nodes.
+func (l *Learner) Resize(nodes int) {
+	l.o.Nodes = nodes
+	if l.nodes > nodes {
+		l.shrink()
+	}
+}
+
 // Crowded reports whether so many templates were seen that a proposal should not
 // wait: several times as many as the cap has room for or as one prefix should
 // have, and nothing bounds them.
