@@ -183,7 +183,6 @@ func (p *Pipeline) session(ctx context.Context, owned partitions, member Members
 	var producers, sinks sync.WaitGroup
 	producers.Go(func() { stop(p.pump(ctx, consumer, st, events, rollups)) })
 	producers.Go(func() { p.learn(ctx) })
-	producers.Go(func() { p.learn(ctx) })
 	if member != nil {
 		producers.Go(func() { p.showProgress(ctx, owned, member) })
 	} else {
