@@ -100,13 +100,21 @@ func (o *ownership) notify() {
 	o.changed = make(chan struct{})
 }
 
-// wait returns the partitions owned, once there are any; none when ctx ends.
-func (o *ownership) wait(ctx context.Context) partitions {
+// wake makes wait look whether there is something else to do.
+func (o *ownership) wake() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.notify()
+}
+
+// wait returns the partitions owned, once there are any; none when there is
+// something else to do, or when ctx ends.
+func (o *ownership) wait(ctx context.Context, other func() bool) partitions {
 	for {
 		o.mu.Lock()
 		owned, changed := o.owned, o.changed
 		o.mu.Unlock()
-		if len(owned) > 0 {
+		if len(owned) > 0 || other() {
 			return owned
 		}
 		select {

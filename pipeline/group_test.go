@@ -170,6 +170,9 @@ func TestRevokingWaitsForTheFlush(t *testing.T) {
 	g := &fakeGroup{members: map[int]Handler{}, owned: map[int][]int32{}}
 	stop := r.startMember(g, 0)
 	defer stop()
+	if err := r.p.Reconfigure(t.Context(), r.opts, r.rollups); err != nil { // with no partition to read
+		t.Fatal(err)
+	}
 	g.members[0].Assigned(t.Context(), []int32{0, 1, 2})
 	r.send(millrace.Record{Client: "c"}, accessLines(rand.New(rand.NewPCG(1, 2)), 500)...)
 	for decoded := int64(0); decoded < 500; time.Sleep(time.Millisecond) {

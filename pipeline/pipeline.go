@@ -128,7 +128,10 @@ func (p *Pipeline) sessions(ctx context.Context, member Membership) {
 	for fails := 0; ; {
 		var owned partitions
 		if p.own != nil {
-			owned = p.own.wait(ctx)
+			if owned = p.own.wait(ctx, p.changing); len(owned) == 0 && ctx.Err() == nil {
+				p.reconfigure(ctx) // between two sessions, as ever
+				continue
+			}
 		}
 		began := p.deps.Now()
 		err := p.session(ctx, owned, member)

@@ -45,6 +45,9 @@ func (p *Pipeline) Reconfigure(ctx context.Context, opts Options, rollups []*rol
 	if restart != nil {
 		restart(errReconfigured)
 	}
+	if p.own != nil {
+		p.own.wake()
+	}
 	select {
 	case err := <-c.done:
 		return err
@@ -72,6 +75,13 @@ func (p *Pipeline) sessionEndsBy(stop func(error)) {
 	if waiting && stop != nil {
 		stop(errReconfigured)
 	}
+}
+
+// changing reports whether a change is asked for and not yet begun.
+func (p *Pipeline) changing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.change != nil
 }
 
 // reconfigure does what was asked for. It runs between two sessions; it reports
