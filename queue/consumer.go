@@ -76,17 +76,17 @@ func (q *Queue) Consumer(start map[int32]int64) (*Consumer, error) {
 // Seek goes on at other offsets; partitions not named stay where they are. It
 // connects anew, which also follows a topic that was created again.
 func (c *Consumer) Seek(offsets map[int32]int64) error {
-	for p, o := range offsets {
-		if p < 0 || p >= c.q.partitions || o < 0 {
-			return millrace.Errorf(millrace.ErrInvalid, "offset %d of partition %d: there are partitions 0 to %d",
-				o, p, c.q.partitions-1)
-		}
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.q.opts.Timeout.Std())
 	defer cancel()
 	topic, err := c.q.topic(ctx)
 	if err != nil {
 		return c.q.failed("open consumer", err)
+	}
+	for p, o := range offsets {
+		if p < 0 || p >= topic.partitions || o < 0 { // the topic may have grown since Open
+			return millrace.Errorf(millrace.ErrInvalid, "offset %d of partition %d: there are partitions 0 to %d",
+				o, p, topic.partitions-1)
+		}
 	}
 	c.topicID = topic.id
 	maps.Copy(c.next, offsets)

@@ -13,6 +13,7 @@
 //	append.go     Append
 //	record.go     millrace.Record to and from a Kafka record; see FORMAT.md
 //	consumer.go   Consumer, Poll, Seek
+//	member.go     Member: which partitions of a shared topic are ours
 //	bounds.go     Bounds, Regressions
 //	retention.go  Release, Size, Pressure
 //	health.go     Healthy

@@ -57,6 +57,7 @@ func (q *Queue) startEmbedded(ctx context.Context) (err error) {
 		kfake.ClusterID("millrace"),
 		kfake.DataDir(broker),
 		kfake.WithLogger(brokerLog{q.log}),
+		kfake.GroupMinSessionTimeout(minSession.Std()),
 		kfake.BrokerConfigs(map[string]string{"log.segment.bytes": strconv.FormatInt(q.segmentBytes, 10)}),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 			tcp, err := new(net.ListenConfig).Listen(ctx, network, q.opts.Listen)

@@ -45,16 +45,19 @@ func (q *Queue) producerOptions() []kgo.Opt {
 	)
 }
 
+// clientOptions are those of producer and consumers.
 func (q *Queue) clientOptions() []kgo.Opt {
+	return append(q.connectOptions(), kgo.RetryTimeout(q.opts.Timeout.Std()))
+}
+
+// connectOptions are those of all clients: how to reach the brokers.
+func (q *Queue) connectOptions() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(q.addrs...),
 		kgo.ClientID("millrace"),
 		kgo.DisableClientMetrics(),
 		kgo.WithLogger(clientLog{q.log}),
-		kgo.RetryTimeout(q.opts.Timeout.Std()),
-		// How soon a changed topic is noticed. The default of 5 s is for
-		// thousands of clients.
-		kgo.MetadataMinAge(500 * time.Millisecond),
+		kgo.MetadataMinAge(metadataMinAge),
 	}
 	if q.door != nil {
 		opts = append(opts, kgo.Dialer(q.door.dial))

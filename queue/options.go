@@ -26,6 +26,7 @@ type Options struct {
 	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. It may be exceeded by one segment (at most 32 MiB) per partition. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
 	Buffer      millrace.Bytes    `yaml:"buffer" default:"64MiB" doc:"Memory for records that wait for the broker; further appends wait for room." example:"256MiB"`
 	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long an append retries an unreachable broker before it fails." example:"10s"`
+	Group       GroupOptions      `yaml:"group" doc:"How workers that share an external Kafka's partitions watch each other."`
 }
 
 // DefaultOptions returns what the tags of Options say.
@@ -39,6 +40,11 @@ func DefaultOptions() Options {
 		Retention:   millrace.Duration(72 * time.Hour),
 		Buffer:      64 << 20,
 		Timeout:     millrace.Duration(30 * time.Second),
+		Group: GroupOptions{
+			Session:   millrace.Duration(10 * time.Second),
+			Heartbeat: millrace.Duration(2 * time.Second),
+			Rebalance: millrace.Duration(time.Minute),
+		},
 	}
 }
 
@@ -90,4 +96,5 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if o.MaxBytes != 0 && o.MaxBytes < minMaxBytes {
 		v.Add(path+".max_bytes", o.MaxBytes, "0 or at least "+millrace.Bytes(minMaxBytes).String())
 	}
+	o.Group.validate(path+".group", v)
 }
