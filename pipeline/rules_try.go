@@ -71,7 +71,7 @@ func (b *RuleBook) Try(_ context.Context, q millrace.RuleTrial) (*Trial, error) 
 	current := b.Effective(q.Project, q.Source)
 	tried := current
 	if q.Text != nil {
-		tried = &millrace.RuleVersion{Text: *q.Text, Learned: learnedOf(current)}
+		tried = &millrace.RuleVersion{Text: *q.Text, Learned: carryLearned(current, *q.Text)}
 	}
 	return TryRules(q, tried, current, b.opts, b.now)
 }
@@ -116,13 +116,6 @@ func (t *Trial) lint(p *transform.Program, reports [][]transform.StepReport, now
 	if p != nil {
 		t.Warnings = append(t.Warnings, p.Lint(reports, now)...)
 	}
-}
-
-func learnedOf(v *millrace.RuleVersion) string {
-	if v == nil {
-		return ""
-	}
-	return v.Learned
 }
 
 // trialRecord makes a record of the lines as ingest would.
