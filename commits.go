@@ -30,8 +30,9 @@ type Commits interface {
 	// Commit stores c's positions, client windows, gaps, set-aside records and
 	// admitted values and ends the flush, all in one transaction. c's accounts are
 	// the Store's to keep. ErrConflict: the flush was abandoned or ended before, or
-	// the stored positions are not c.From: another worker was faster. Then nothing
-	// is stored, and the flush stays as it was.
+	// the stored positions are not c.From, since another worker was faster, or a
+	// state has not the version that c.Expect says. Then nothing is stored, and the
+	// flush stays as it was.
 	Commit(ctx context.Context, flush int64, c *Commit) error
 	// Settle ends a flush and changes states, all in one transaction. ErrConflict:
 	// as of Commit, or a state's version is not the stored one.

@@ -154,6 +154,10 @@ func (c *Commit) LastArrival(cells []*CellBatch) int64 {
 // SinkState is what a sink had committed when it was last running.
 type SinkState struct {
 	Positions []Position
-	Clients   []ClientWindow
-	Admitted  []Admission
+	// Expect holds states that must have these versions when a Store commits
+	// through Commits, else it is ErrConflict: such as the definitions that cells
+	// were folded by. Their Values are not looked at.
+	Expect   []State
+	Clients  []ClientWindow
+	Admitted []Admission
 }
