@@ -104,7 +104,11 @@ type Commit struct {
 	// knows; a Position without a TopicID for one that has none yet. A Store
 	// refuses the commit with ErrConflict if it has others: another worker has
 	// folded the same events. Nil is not compared.
-	From     []Position
+	From []Position
+	// Expect holds states that must have these versions when a Store commits
+	// through Commits, else it is ErrConflict: such as the definitions that cells
+	// were folded by. Their Values are not looked at.
+	Expect   []State
 	Clients  []ClientWindow
 	Ledger   []LedgerEntry
 	Gaps     []Gap
@@ -154,10 +158,6 @@ func (c *Commit) LastArrival(cells []*CellBatch) int64 {
 // SinkState is what a sink had committed when it was last running.
 type SinkState struct {
 	Positions []Position
-	// Expect holds states that must have these versions when a Store commits
-	// through Commits, else it is ErrConflict: such as the definitions that cells
-	// were folded by. Their Values are not looked at.
-	Expect   []State
-	Clients  []ClientWindow
-	Admitted []Admission
+	Clients   []ClientWindow
+	Admitted  []Admission
 }
