@@ -20,30 +20,31 @@ const modulePath = "github.com/millrace/millrace"
 // other; cmd wires them. Tests may import what they like, except the root
 // package's, which every other package builds on.
 var mayImport = map[string][]string{
-	".":         {},
-	"decode":    {"."},
-	"transform": {"."},
-	"sketch":    {},
-	"rollup":    {".", "sketch"},
-	"exception": {"."},
-	"queue":     {"."},
-	"auth":      {"."},
-	"ingest":    {".", "decode", "auth"},
-	"pipeline":  {".", "decode", "transform", "rollup", "exception", "queue"},
-	"duckdb":    {".", "sketch"},
-	"memory":    {".", "sketch"}, // the oracle of the tests is a Store like the others
-	"meta":      {"."},
-	"query":     {".", "rollup", "sketch"}, // quantiles and estimates are read from cells
-	"web":       {".", "auth", "query", "decode", "transform"},
-	"client":    {},
-	"agent":     {".", "decode", "client"},
+	".":          {},
+	"decode":     {"."},
+	"transform":  {"."},
+	"sketch":     {},
+	"rollup":     {".", "sketch"},
+	"exception":  {"."},
+	"queue":      {"."},
+	"auth":       {"."},
+	"ingest":     {".", "decode", "auth"},
+	"pipeline":   {".", "decode", "transform", "rollup", "exception", "queue"},
+	"duckdb":     {".", "sketch"},
+	"clickhouse": {".", "sketch"},
+	"memory":     {".", "sketch"}, // the oracle of the tests is a Store like the others
+	"meta":       {"."},
+	"query":      {".", "rollup", "sketch"}, // quantiles and estimates are read from cells
+	"web":        {".", "auth", "query", "decode", "transform"},
+	"client":     {},
+	"agent":      {".", "decode", "client"},
 	"config": {
 		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
-		"pipeline", "duckdb", "meta", "query", "web", "client", "agent",
+		"pipeline", "duckdb", "clickhouse", "meta", "query", "web", "client", "agent",
 	},
 	"cmd/millrace": {
 		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
-		"pipeline", "duckdb", "memory", "meta", "query", "web", "client", "agent", "config",
+		"pipeline", "duckdb", "clickhouse", "memory", "meta", "query", "web", "client", "agent", "config",
 	},
 }
 
@@ -53,6 +54,7 @@ var mayImport = map[string][]string{
 var ownedModules = map[string][]string{
 	"github.com/twmb/franz-go":    {"queue"},
 	"github.com/duckdb/duckdb-go": {"duckdb"}, // with its bindings
+	"github.com/ClickHouse":       {"clickhouse"},
 	"modernc.org/sqlite":          {"meta"},
 	"github.com/jackc/pgx":        {"meta"},
 	"github.com/pressly/goose":    {"meta"},
