@@ -38,11 +38,12 @@ type Commits interface {
 	// as of Commit, or a state's version is not the stored one.
 	Settle(ctx context.Context, flush int64, states ...State) error
 	// Abandon ends flushes without a commit; those that were abandoned before are
-	// left alone. ErrConflict: one has committed; the others are abandoned all the
-	// same.
+	// left alone. ErrConflict: one has committed; ErrNotFound: one ended so long ago
+	// that it was forgotten. The others are abandoned all the same.
 	Abandon(ctx context.Context, flushes ...int64) error
 	// Claim abandons all open flushes of a sink that touch any of the partitions,
-	// whoever began them: their worker is no longer the owner.
+	// whoever began them: their worker is no longer the owner. Nil partitions are
+	// all there are; flushes that move none are not touched.
 	Claim(ctx context.Context, sink Sink, partitions []int32) error
 	// Abandoned returns, ascending, flushes that were abandoned and not yet
 	// reported to Hidden: readers may still count their rows.
@@ -72,7 +73,9 @@ type Flush struct {
 	Sink       Sink
 	Partitions []int32 // ascending
 	Node       string  // whose attempt it is
-	Begun      time.Time
+	// Begun is by the clock of Commits, so that nodes agree about it: not before
+	// that of any flush begun before, whatever becomes of the clock.
+	Begun time.Time
 }
 
 // Cut is a view of all sinks and flushes at one moment: the positions of a sink

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -23,7 +24,7 @@ import (
 	"github.com/millrace/millrace"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/sqlite/*.sql
 var migrations embed.FS
 
 // busyTimeout is how long, in milliseconds, a statement waits for another
@@ -35,14 +36,18 @@ const busyTimeout = 5000
 // connections serve thousands of requests per second.
 const readers = 4
 
-// SQLite implements millrace.Meta. Calls are safe for concurrent use, also by
+// SQLite implements millrace.Meta and millrace.Commits. Calls are safe for concurrent use, also by
 // several processes on one file.
 type SQLite struct {
-	write *sql.DB // one connection
-	read  *sql.DB
+	write  *sql.DB // one connection
+	read   *sql.DB
+	pruned atomic.Int64 // when flushes were, see prune
 }
 
-var _ millrace.Meta = (*SQLite)(nil)
+var (
+	_ millrace.Meta    = (*SQLite)(nil)
+	_ millrace.Commits = (*SQLite)(nil)
+)
 
 // Open opens or creates the database file at path and brings its schema up to
 // date. The file is readable by its owner only. A file written by a newer
@@ -92,7 +97,7 @@ func dsn(abs, extra string) string {
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
-	sub, err := fs.Sub(migrations, "migrations")
+	sub, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return err
 	}

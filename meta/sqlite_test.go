@@ -26,6 +26,14 @@ func TestContract(t *testing.T) {
 	})
 }
 
+func TestCommitsContract(t *testing.T) {
+	metatest.RunCommits(t, func(t *testing.T) millrace.Commits {
+		m := open(t, filepath.Join(t.TempDir(), "meta.db"))
+		t.Cleanup(func() { _ = m.Close() })
+		return m
+	})
+}
+
 func TestReopenKeepsKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	k := metatest.Key(1, millrace.ScopeAdmin)
