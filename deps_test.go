@@ -52,15 +52,15 @@ var mayImport = map[string][]string{
 // that package's interface, so that the technology can be exchanged. Tests may
 // look behind it.
 var ownedModules = map[string][]string{
-	"github.com/twmb/franz-go":    {"queue"},
-	"github.com/duckdb/duckdb-go": {"duckdb"}, // with its bindings
-	"github.com/ClickHouse":       {"clickhouse"},
-	"modernc.org/sqlite":          {"meta"},
-	"github.com/jackc/pgx":        {"meta"},
-	"github.com/pressly/goose":    {"meta"},
-	"github.com/alecthomas/kong":  {"cmd/millrace"},
-	"github.com/goccy/go-yaml":    {"config", "transform"}, // what people write
-	"github.com/expr-lang/expr":   {"rollup", "transform"}, // conditions
+	"github.com/twmb/franz-go":            {"queue"},
+	"github.com/duckdb/duckdb-go":         {"duckdb"}, // with its bindings
+	"github.com/ClickHouse/clickhouse-go": {"clickhouse"},
+	"modernc.org/sqlite":                  {"meta"},
+	"github.com/jackc/pgx":                {"meta"},
+	"github.com/pressly/goose":            {"meta"},
+	"github.com/alecthomas/kong":          {"cmd/millrace"},
+	"github.com/goccy/go-yaml":            {"config", "transform"}, // what people write
+	"github.com/expr-lang/expr":           {"rollup", "transform"}, // conditions
 }
 
 // standardOnly must build with the standard library alone: whoever imports them
