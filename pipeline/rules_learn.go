@@ -34,7 +34,8 @@ const (
 	// learnedEnough is after how many paths a Learner starts anew: what it merged
 	// for want of room it counts more than once.
 	learnedEnough = 1 << 20
-	// A crowd of templates is proposed for after this part of the interval.
+	// A crowd of templates does not wait longer than this part of the interval,
+	// nor does a proposal that could not be stored.
 	learnHaste = 60
 	// A closed set is changed for what became popular once it is so many
 	// intervals old. This bounds the versions of a source whose popular pages
@@ -126,7 +127,7 @@ func (b *RuleBook) Learn(ctx context.Context, interval time.Duration) (added []*
 		if v != nil {
 			added = append(added, v)
 		}
-		st.tried, st.fresh = now, st.err != nil // an error is tried again
+		st.tried, st.fresh = now, st.err != nil
 		if st.paths >= learnedEnough {
 			st.restart(l.nodes())
 		}
@@ -148,7 +149,7 @@ func (l *urlLearner) due(now time.Time, interval time.Duration) bool {
 	if !l.fresh {
 		return false
 	}
-	if l.learner.Crowded() {
+	if l.err != nil || l.learner.Crowded() {
 		interval /= learnHaste
 	}
 	return !now.Before(l.tried.Add(interval))

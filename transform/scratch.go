@@ -38,7 +38,8 @@ type progState struct {
 
 	observe    func(path string)
 	stride     int // of the paths to observe
-	unobserved int // since the last one that was
+	unobserved int // until the next one
+	random     uint32
 }
 
 // Count is what a step or mask did since the counters were taken.

@@ -237,20 +237,34 @@ func TestHiddenURLs(t *testing.T) {
 	}
 }
 
-// TestObserveStride: every third path of kept events, over all events.
+// TestObserveStride: one of three paths of kept events, evenly though they come
+// in a pattern.
 func TestObserveStride(t *testing.T) {
 	p := learnProgram(t, `steps: [{url_template: true}, {drop: 'url == "/no"'}]`, nil)
 	s := &Scratch{}
-	var got []string
-	s.Observe(p, 3, func(path string) { got = append(got, path) })
-	for _, path := range []string{"/a", "/no", "/b", "/c", "/d", "/e", "/no", "/f", "/g"} {
-		b := newBatch("line", "x")
-		b.Events[0].Set("url", millrace.StringValue(path))
+	got := map[string]int{}
+	observe := func(path string) { got[path]++ }
+	b := newBatch("line", "x")
+	event := b.Events[0]
+	for i := range 9000 {
+		if i%10 == 0 { // a new record
+			s.Observe(p, 3, observe)
+		}
+		b.Events[0] = event
+		b.Events[0].Attrs = nil
+		b.Events[0].Set("url", millrace.StringValue([]string{"/a", "/b", "/c", "/no"}[i%4]))
 		p.Apply(b, &b.Events[0], s)
 	}
-	if !slices.Equal(got, []string{"/c", "/f"}) {
-		t.Errorf("observed %v", got)
+	for _, path := range []string{"/a", "/b", "/c"} {
+		if n := got[path]; n < 650 || n > 850 {
+			t.Errorf("%s is observed %d times of 2250", path, n)
+		}
 	}
+	if got["/no"] != 0 {
+		t.Errorf("of dropped events %d are observed", got["/no"])
+	}
+	s.Observe(p, 0, nil)
+	p.Apply(b, &b.Events[0], s)
 }
 
 func TestSameURLs(t *testing.T) {

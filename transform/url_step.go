@@ -73,11 +73,27 @@ func (s *Scratch) tellURLs() {
 		if f.step.index > 0 || !open || st.observe == nil {
 			continue
 		}
-		if st.unobserved++; st.unobserved >= st.stride {
-			st.unobserved = 0
+		if st.unobserved--; st.unobserved <= 0 {
+			st.unobserved = st.gap()
 			st.observe(f.path)
 		}
 	}
+}
+
+// gap returns how many paths lie between two that are observed: the stride on
+// average, but not always, since requests come in patterns: every page is
+// followed by what it is made of. The generator is Marsaglia's xorshift (Journal
+// of Statistical Software 8(14), 2003).
+func (st *progState) gap() int {
+	if st.stride <= 1 {
+		return 1
+	}
+	x := st.random
+	x ^= x << 13
+	x ^= x >> 17
+	x ^= x << 5
+	st.random = x
+	return 1 + int(x%uint32(2*st.stride-1))
 }
 
 // shows reports whether the event has the path in one of the step's fields.
@@ -125,13 +141,16 @@ func (p *Program) urlTemplate() *urlStep {
 	return nil
 }
 
-// Observe has f called with every stride-th path that p's first url_template step
-// folds on this Scratch, such as Learner.Observe; a nil f ends it. Only events
-// that are kept count, and only paths that their masks leave in them. The path
-// lies in the event's memory.
+// Observe has f called with one of stride paths, on average, that p's first
+// url_template step folds on this Scratch, such as Learner.Observe; a nil f ends
+// it. Only events that are kept count, and only paths that their masks leave in
+// them. Which paths depends on how many there were before. The path lies in the
+// event's memory.
 func (s *Scratch) Observe(p *Program, stride int, f func(path string)) {
 	st := s.stateOf(p)
-	st.observe, st.stride = f, stride
+	if st.observe, st.stride = f, min(stride, 1<<16); st.random == 0 {
+		st.random = 2463534242
+	}
 }
 
 // TakeURLs adds what p's url_template steps folded on this Scratch since the
