@@ -19,6 +19,7 @@ type eventsSink struct {
 	limit int                 // rows per transaction; less than FlushRows after a failure
 	since time.Time           // when the oldest row not yet stored came in
 	last  verdict             // the newest row
+	took  time.Duration       // what the transaction before took
 }
 
 func (s *eventsSink) fold(ctx context.Context, u *unit) error {
@@ -81,6 +82,8 @@ func (s *eventsSink) flush(ctx context.Context) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
+	began, interval := s.p.deps.Now(), s.p.opts.FlushInterval.Std()
+	waited := began.Sub(s.since) - interval*8/5 // the longest that tick waits
 	s.since = time.Time{}
 	if !s.pending() {
 		return nil
@@ -88,13 +91,16 @@ func (s *eventsSink) flush(ctx context.Context) error {
 	c, rows, last := s.commit(), s.rows, s.last
 	s.rows, s.spare = s.spare, rows
 	s.write(func() error {
-		return s.p.store(ctx, c, func(ctx context.Context) error {
+		err := s.p.store(ctx, c, func(ctx context.Context) error {
 			return s.p.deps.Store.WriteEvents(ctx, rows, c)
 		})
+		s.took = s.p.deps.Now().Sub(began)
+		return err
 	}, func(err error) error {
 		if err != nil {
 			return s.p.poison(s.name, rows.Len(), last, err)
 		}
+		s.p.pace.flushed(s.name, rows.Len(), s.took, waited, interval)
 		s.limit = min(2*s.limit, s.p.opts.FlushRows)
 		s.p.relax(s.name, s.limit)
 		rows.Reset()

@@ -100,6 +100,16 @@ func (o *ownership) notify() {
 	o.changed = make(chan struct{})
 }
 
+// partitions returns those owned; none without a group.
+func (o *ownership) partitions() []int32 {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.owned)
+}
+
 // wake makes wait look whether there is something else to do.
 func (o *ownership) wake() {
 	o.mu.Lock()

@@ -40,6 +40,7 @@ type Pipeline struct {
 	water *watermark
 	stats *stats
 	own   *ownership // nil reads all partitions
+	pace  *pace      // nil if own is
 
 	newEngine func([]*rollup.Rollup, rollup.Limits, []millrace.Admission) engine
 
@@ -64,7 +65,7 @@ func New(opts Options, deps Deps) *Pipeline {
 		condemned: map[millrace.Sink]map[verdict]string{},
 	}
 	if deps.Join != nil {
-		p.own = newOwnership()
+		p.own, p.pace = newOwnership(), newPace(deps.Now)
 	}
 	return p
 }

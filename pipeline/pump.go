@@ -41,6 +41,9 @@ func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, event
 				u = sup.decode(u, generations[u.rec.Partition])
 			}
 			p.stats.decoded(u, p.deps.Now().Sub(began))
+			if !p.pace.hold(ctx, len(u.rec.Frames)) {
+				return nil
+			}
 			u.refs.Store(2)
 			for _, to := range []chan<- *unit{events, rollups} {
 				select {

@@ -222,6 +222,7 @@ func (s *rollupSink) flush(ctx context.Context) error {
 		return nil
 	}
 	began := s.p.deps.Now()
+	waited := began.Sub(s.since) - 2*s.p.opts.RollupInterval.Std() // the longest patience
 	s.p.stats.engine(s.engine.Size(), s.floor, s.engine.Rows())
 	var drained rollup.Drained
 	if err := s.guard("drain", func() { drained = s.engine.Drain() }); err != nil {
@@ -248,6 +249,7 @@ func (s *rollupSink) flush(ctx context.Context) error {
 		if err != nil {
 			return s.p.poison(s.name, folded, last, err)
 		}
+		s.p.pace.flushed(s.name, folded, s.took, waited, s.p.opts.RollupInterval.Std())
 		s.limit = min(2*s.limit, unlimited)
 		s.p.relax(s.name, s.limit)
 		return nil

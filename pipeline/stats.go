@@ -17,6 +17,8 @@ type Status struct {
 	Faults     map[string]string // latest fault per place, until it works again
 	Folded     []rollup.Folded   // weight counted under "(other)" since the start
 	Rollups    RollupStatus
+	Pace       []PaceStatus // of a worker in a group
+	Owned      []int32      // partitions of a worker in a group
 }
 
 // RollupStatus is what the rollup engine holds. Cells that are being stored
@@ -226,7 +228,7 @@ func (p *Pipeline) Status() Status {
 	s := p.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Faults: map[string]string{}, Rollups: s.rollups}
+	out := Status{Faults: map[string]string{}, Rollups: s.rollups, Pace: p.pace.status(), Owned: p.own.partitions()}
 	for part, b := range s.bounds {
 		out.Partitions = append(out.Partitions, PartitionStatus{
 			Partition: part, Generation: s.gens[part], Low: b.Low, High: b.High, Committed: map[millrace.Sink]int64{
