@@ -6,6 +6,9 @@
 //
 //	options.go    what can be configured
 //	queue.go      Open, Close, what a Queue is
+//	topic.go      the topic: found, created, checked, followed
+//	greet.go      the first contact with an external Kafka
+//	security.go   TLS and SASL; security_options.go, secret.go, oauth.go
 //	embedded.go   the embedded broker: directory, lock, start
 //	door.go       how this process and others connect to it
 //	layout.go     the broker's files, and their repair before a start
@@ -13,12 +16,13 @@
 //	append.go     Append
 //	record.go     millrace.Record to and from a Kafka record; see FORMAT.md
 //	consumer.go   Consumer, Poll, Seek
-//	member.go     Member: which partitions of a shared topic are ours
+//	member.go     Member: which partitions of a shared topic are ours; group_options.go
 //	bounds.go     Bounds, Regressions
 //	retention.go  Release, Size, Pressure
 //	health.go     Healthy
 //	snappy.go     compression of batches
-//	kafka.go      client settings, logging, error mapping
+//	kafka.go      client settings, logging
+//	errors.go     errors of brokers and disks, as users see them
 //
 // # Versions
 //

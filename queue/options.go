@@ -21,11 +21,14 @@ type Options struct {
 	Topic       string            `yaml:"topic" default:"millrace" doc:"The topic; created if absent." example:"millrace"`
 	Partitions  int32             `yaml:"partitions" default:"4" doc:"Partitions of a new topic. Four feed the decoders of a machine of two to eight cores; each further one costs a file to sync. An existing topic keeps its number." example:"12"`
 	Replication int16             `yaml:"replication" default:"-1" doc:"Replicas of a new topic on an external Kafka; -1 is the broker's default." example:"3"`
+	MinInsync   int16             `yaml:"min_insync" default:"0" doc:"How many replicas must have a record before it is acknowledged, as min.insync.replicas of a new topic on an external Kafka. 0: one less than replication, at least 1, or the broker's default if that is -1." example:"2"`
 	Durability  string            `yaml:"durability" default:"fsync" doc:"fsync: a request is answered when its records are on disk. os: when they are in the page cache, which loses the last seconds on power loss." example:"os"`
 	Retention   millrace.Duration `yaml:"retention" default:"72h" doc:"How long the embedded broker keeps records that all sinks have folded, at least; whole segments are deleted." example:"24h"`
 	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. It may be exceeded by one segment (at most 32 MiB) per partition. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
 	Buffer      millrace.Bytes    `yaml:"buffer" default:"64MiB" doc:"Memory for records that wait for the broker; further appends wait for room." example:"256MiB"`
 	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long an append retries an unreachable broker before it fails." example:"10s"`
+	TLS         TLSOptions        `yaml:"tls" doc:"How connections to an external Kafka are encrypted."`
+	SASL        SASLOptions       `yaml:"sasl" doc:"Who millrace is to an external Kafka."`
 	Group       GroupOptions      `yaml:"group" doc:"How workers that share an external Kafka's partitions watch each other."`
 }
 
@@ -87,6 +90,9 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if o.Replication != -1 && (o.Replication < 1 || o.Replication > 100) {
 		v.Add(path+".replication", o.Replication, "-1 or between 1 and 100")
 	}
+	if o.MinInsync < 0 || o.Replication > 0 && o.MinInsync > o.Replication {
+		v.Add(path+".min_insync", o.MinInsync, "0 or between 1 and replication")
+	}
 	if o.Durability != DurabilityFsync && o.Durability != DurabilityOS {
 		v.Add(path+".durability", o.Durability, "fsync or os")
 	}
@@ -96,5 +102,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if o.MaxBytes != 0 && o.MaxBytes < minMaxBytes {
 		v.Add(path+".max_bytes", o.MaxBytes, "0 or at least "+millrace.Bytes(minMaxBytes).String())
 	}
+	o.TLS.validate(path+".tls", len(o.Broker) > 0, v)
+	o.SASL.validate(path+".sasl", len(o.Broker) > 0, v)
 	o.Group.validate(path+".group", v)
 }

@@ -16,9 +16,17 @@ func TestDefaultOptions(t *testing.T) {
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}
-	// The function and the tags must say the same.
-	val := reflect.ValueOf(o)
+	checkTags(t, reflect.ValueOf(o))
+}
+
+// checkTags checks that the function and the tags say the same.
+func checkTags(t *testing.T, val reflect.Value) {
+	t.Helper()
 	for i, f := range reflect.VisibleFields(val.Type()) {
+		if f.Type.Kind() == reflect.Struct {
+			checkTags(t, val.Field(i))
+			continue
+		}
 		got := fmt.Sprint(val.Field(i).Interface())
 		switch x := val.Field(i).Interface().(type) {
 		case millrace.Duration:
@@ -68,4 +76,49 @@ func TestValidate(t *testing.T) {
 	f("queue.timeout: 1ns", func(o *Options) { o.Timeout = 1 })
 	f("queue.buffer: 1KiB", func(o *Options) { o.Buffer = 1 << 10 })
 	f("queue.max_bytes: 1KiB", func(o *Options) { o.MaxBytes = 1 << 10 })
+	f("queue.min_insync: 4", func(o *Options) { o.Replication, o.MinInsync = 3, 4 })
+	f("queue.group.session_timeout: 1ms", func(o *Options) { o.Group.Session = 1e6 })
+	f("queue.group.heartbeat: 5s: must be between 50ms and 3.3", func(o *Options) { o.Group.Heartbeat = 5e9 })
+	f("queue.group.rebalance_timeout: 1d", func(o *Options) { o.Group.Rebalance = 24 * 3600e9 })
+	f("queue.group.instance: a b", func(o *Options) { o.Group.Instance = "a b" })
+}
+
+func TestValidateSecurity(t *testing.T) {
+	f := func(want string, change func(o *Options)) {
+		t.Helper()
+		o := DefaultOptions()
+		o.Broker = []string{"kafka:9092"}
+		change(&o)
+		var v millrace.Violations
+		o.Validate("queue", &v)
+		switch err := v.Err(); {
+		case err == nil && want == "":
+		case err == nil || want == "" || !strings.Contains(err.Error(), want):
+			t.Errorf("error %v, want %q", err, want)
+		case strings.Contains(err.Error(), "hunter2"):
+			t.Errorf("shows a secret: %v", err)
+		}
+	}
+	scram := SASLOptions{Mechanism: "scram-sha-512", Username: "m", Password: "env:PW"}
+	oauth := SASLOptions{Mechanism: "oauthbearer", TokenURL: "https://h/t", ClientID: "m", ClientSecret: "file:/x"}
+	f("", func(o *Options) { o.SASL = scram })
+	f("", func(o *Options) { o.SASL = oauth })
+	f("", func(o *Options) { o.SASL = SASLOptions{Mechanism: "oauthbearer", Token: "file:/x"} })
+	f("", func(o *Options) { o.TLS = TLSOptions{Enabled: true, CAFile: "a", CertFile: "b", KeyFile: "c"} })
+	f("queue.tls.enabled: false", func(o *Options) { o.TLS.CAFile = "ca.pem" })
+	f("queue.tls.enabled: true: must be false with the embedded", func(o *Options) { o.Broker, o.TLS.Enabled = nil, true })
+	f("queue.tls.cert_file: c.pem: must be given together", func(o *Options) { o.TLS = TLSOptions{Enabled: true, CertFile: "c.pem"} })
+	f("queue.tls.insecure_skip_verify", func(o *Options) { o.TLS = TLSOptions{Enabled: true, Insecure: true, CAFile: "x"} })
+	f("queue.sasl.mechanism: gssapi", func(o *Options) { o.SASL.Mechanism = "gssapi" })
+	f("queue.sasl.mechanism: scram-sha-512: must be empty", func(o *Options) { o.SASL, o.Broker = scram, nil })
+	f("queue.sasl.username", func(o *Options) { o.SASL = scram; o.SASL.Username = "" })
+	f(`queue.sasl.password: ""`, func(o *Options) { o.SASL = scram; o.SASL.Password = "" })
+	f("queue.sasl.password: (hidden): must be env:NAME or file:PATH", func(o *Options) { o.SASL = scram; o.SASL.Password = "hunter2" })
+	f("queue.sasl.password: (hidden)", func(o *Options) { o.SASL = scram; o.SASL.Password = "vault:hunter2" })
+	f("queue.sasl.token: env:T: must be empty", func(o *Options) { o.SASL = scram; o.SASL.Token = "env:T" })
+	f("queue.sasl.token: env:T: must be given with mechanism oauthbearer, or else token_url", func(o *Options) { o.SASL = oauth; o.SASL.Token = "env:T" })
+	f("queue.sasl.client_secret: (hidden)", func(o *Options) { o.SASL = oauth; o.SASL.ClientSecret = "hunter2" })
+	f("queue.sasl.client_id", func(o *Options) { o.SASL = oauth; o.SASL.ClientID = "" })
+	f("queue.sasl.token_url", func(o *Options) { o.SASL = oauth; o.SASL.TokenURL = "https://m:hunter2@h/t" })
+	f("queue.sasl.scope: s: must be empty", func(o *Options) { o.SASL = scram; o.SASL.Scope = "s" })
 }

@@ -1,23 +1,21 @@
 package queue
 
 import (
-	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/millrace/millrace"
@@ -30,6 +28,8 @@ type Queue struct {
 	log   *slog.Logger
 	now   func() time.Time
 	addrs []string
+	tls   *tls.Config    // nil: plain connections
+	sasl  sasl.Mechanism // nil: no authentication
 
 	client     *kgo.Client // the producer, also for administration
 	admin      *kadm.Client
@@ -80,6 +80,13 @@ func (q *Queue) open(ctx context.Context) (err error) {
 		if err := q.startEmbedded(ctx); err != nil {
 			return err
 		}
+	} else {
+		if err := q.secure(); err != nil {
+			return err
+		}
+		if err := q.greet(ctx); err != nil {
+			return err
+		}
 	}
 	if q.client, err = kgo.NewClient(q.producerOptions()...); err != nil {
 		return q.failed("open queue", err)
@@ -104,108 +111,6 @@ func (q *Queue) open(ctx context.Context) (err error) {
 		return err
 	}
 	return q.measure()
-}
-
-// ensureTopic creates the topic if it is absent and learns its partitions.
-func (q *Queue) ensureTopic(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, q.opts.Timeout.Std())
-	defer cancel()
-	detail, err := q.topic(ctx)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if err = q.createTopic(ctx, q.opts.Partitions); err != nil {
-			return err
-		}
-		detail, err = q.topic(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	q.partitions, q.followed = detail.partitions, detail.id
-	if q.partitions != q.opts.Partitions {
-		q.log.Info("queue: the topic keeps its number of partitions",
-			"topic", q.opts.Topic, "partitions", q.partitions, "configured", q.opts.Partitions)
-	}
-	return nil
-}
-
-// followTopic makes the producer write to a topic that was deleted and created
-// again; it creates it if nobody else did. Consumers learn of it by an
-// OffsetError.
-func (q *Queue) followTopic(ctx context.Context) error {
-	q.followMu.Lock()
-	defer q.followMu.Unlock()
-	detail, err := q.topic(ctx)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if err = q.createTopic(ctx, q.partitions); err == nil {
-			detail, err = q.topic(ctx)
-		}
-	}
-	if err != nil {
-		return q.failed("follow topic", err)
-	}
-	if detail.partitions < q.partitions {
-		return &millrace.Error{
-			Code: millrace.ErrUnavailable, Op: "follow topic",
-			Message: fmt.Sprintf("topic %q was created again with %d partitions, it had %d",
-				q.opts.Topic, detail.partitions, q.partitions),
-			Hint: "restart millrace to use it so",
-		}
-	}
-	if detail.id != q.followed {
-		q.log.Warn("queue: the topic was deleted and created again", "topic", q.opts.Topic, "topic_id", detail.id)
-		q.client.PurgeTopicsFromProducing(q.opts.Topic)
-		q.followed = detail.id
-	}
-	return nil
-}
-
-func (q *Queue) createTopic(ctx context.Context, partitions int32) error {
-	size := strconv.Itoa(batchBytes)
-	configs := map[string]*string{"max.message.bytes": &size}
-	replication := q.opts.Replication
-	if q.cluster != nil {
-		replication = 1
-	} else {
-		// An external Kafka deletes by itself, at the age we promise to keep.
-		ms := strconv.FormatInt(q.opts.Retention.Std().Milliseconds(), 10)
-		configs["retention.ms"] = &ms
-	}
-	_, err := q.admin.CreateTopic(ctx, partitions, replication, configs, q.opts.Topic)
-	if errors.Is(err, kerr.TopicAlreadyExists) {
-		return nil // another process was faster
-	}
-	return err
-}
-
-// topicInfo is what the broker says about the topic.
-type topicInfo struct {
-	id         topicID
-	partitions int32
-}
-
-// topicID is Kafka's, in text as its tools print it.
-type topicID [16]byte
-
-func (id topicID) String() string { return kadm.TopicID(id).String() }
-
-// topic asks the broker, never the client's cache: that is seconds old. A
-// partition without a leader is an error too.
-func (q *Queue) topic(ctx context.Context) (topicInfo, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &q.opts.Topic}}
-	resp, err := req.RequestWith(ctx, q.client)
-	if err != nil {
-		return topicInfo{}, err
-	}
-	if len(resp.Topics) != 1 {
-		return topicInfo{}, kerr.UnknownTopicOrPartition
-	}
-	t := &resp.Topics[0]
-	err = kerr.ErrorForCode(t.ErrorCode)
-	for i := range t.Partitions {
-		err = cmp.Or(err, kerr.ErrorForCode(t.Partitions[i].ErrorCode))
-	}
-	return topicInfo{topicID(t.TopicID), int32(len(t.Partitions))}, err
 }
 
 // Partitions is the number of partitions of the topic.
