@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 // that package's interface, so that the technology can be exchanged. Tests may
 // look behind it.
 var ownedModules = map[string][]string{
-	"github.com/twmb/franz-go":            {"queue"},
+	"github.com/twmb/franz-go":            {"queue", "internal/kafkatest"}, // whose brokers have no other use
 	"github.com/duckdb/duckdb-go":         {"duckdb"}, // with its bindings
 	"github.com/ClickHouse/clickhouse-go": {"clickhouse"},
 	"modernc.org/sqlite":                  {"meta"},

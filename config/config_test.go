@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +65,44 @@ func TestReferenceIsCurrentAndValid(t *testing.T) {
 	}
 }
 
+// companions are settings without which those below a path are refused.
+var companions = map[string]map[string]string{
+	"queue.tls":                {"queue.broker": "[kafka:9092]", "queue.tls.enabled": "true"},
+	"queue.tls.cert_file":      {"queue.tls.key_file": "key.pem"},
+	"queue.tls.key_file":       {"queue.tls.cert_file": "cert.pem"},
+	"queue.sasl.mechanism":     {"queue.broker": "[kafka:9092]", "queue.sasl.username": "m", "queue.sasl.password": "env:P"},
+	"queue.sasl.username":      {"queue.broker": "[kafka:9092]", "queue.sasl.mechanism": "plain", "queue.sasl.password": "env:P"},
+	"queue.sasl.password":      {"queue.broker": "[kafka:9092]", "queue.sasl.mechanism": "plain", "queue.sasl.username": "m"},
+	"queue.sasl.token":         {"queue.broker": "[kafka:9092]", "queue.sasl.mechanism": "oauthbearer"},
+	"queue.sasl.token_url":     clientCredentials,
+	"queue.sasl.client_id":     clientCredentials,
+	"queue.sasl.client_secret": clientCredentials,
+	"queue.sasl.scope":         clientCredentials,
+}
+
+var clientCredentials = map[string]string{
+	"queue.broker": "[kafka:9092]", "queue.sasl.mechanism": "oauthbearer", "queue.sasl.token_url": "https://h/t",
+	"queue.sasl.client_id": "m", "queue.sasl.client_secret": "env:S",
+}
+
+// nested writes settings named by their paths as YAML.
+func nested(settings map[string]string) string {
+	var text strings.Builder
+	var above []string
+	for _, path := range slices.Sorted(maps.Keys(settings)) {
+		names := strings.Split(path, ".")
+		for depth, name := range names[:len(names)-1] {
+			if len(above) <= depth || above[depth] != name {
+				text.WriteString(strings.Repeat("  ", depth) + name + ":\n")
+				above = append(above[:depth], name)
+			}
+		}
+		above = above[:min(len(above), len(names)-1)]
+		text.WriteString(strings.Repeat("  ", len(names)-1) + names[len(names)-1] + ": " + settings[path] + "\n")
+	}
+	return text.String()
+}
+
 // The example of every field must be accepted where it stands.
 func TestExamplesAreValid(t *testing.T) {
 	var walk func(typ reflect.Type, path []string)
@@ -80,15 +120,15 @@ func TestExamplesAreValid(t *testing.T) {
 				walk(f.Type, at)
 				continue
 			}
-			var text strings.Builder
-			for depth, name := range at {
-				text.WriteString(strings.Repeat("  ", depth) + name + ":")
-				if depth < len(at)-1 {
-					text.WriteString("\n")
+			settings := map[string]string{}
+			dotted := strings.Join(at, ".")
+			for prefix, more := range companions {
+				if dotted == prefix || strings.HasPrefix(dotted, prefix+".") {
+					maps.Copy(settings, more)
 				}
 			}
-			text.WriteString(" " + quoteList(f, f.Tag.Get("example")) + "\n")
-			if _, err := Parse([]byte(text.String())); err != nil {
+			settings[dotted] = quoteList(f, f.Tag.Get("example"))
+			if _, err := Parse([]byte(nested(settings))); err != nil {
 				t.Errorf("example of %v: %v", at, err)
 			}
 		}
