@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
@@ -64,6 +65,9 @@ func parseExpr(src string) (ast.Node, error) {
 	}
 	if len(src) > MaxExpression {
 		return nil, &exprError{0, fmt.Sprintf("has %d bytes; an expression must have at most %d", len(src), MaxExpression)}
+	}
+	if !utf8.ValidString(src) {
+		return nil, &exprError{0, "must be UTF-8"}
 	}
 	config := conf.CreateNew()
 	config.MaxNodes = MaxNodes

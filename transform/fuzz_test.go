@@ -109,6 +109,7 @@ func FuzzExpression(f *testing.F) {
 	} {
 		f.Add(e, "text", int64(5), 0.5)
 	}
+	f.Add("`\xd3`", "0", int64(-24), -21.9375)
 	f.Fuzz(func(t *testing.T, src, s string, i int64, x float64) {
 		if len(src) > 1000 || len(s) > 10_000 || !utf8.ValidString(s) {
 			return

@@ -88,8 +88,8 @@ func urlExtension(seg []byte) int {
 // isEmail recognises local@domain.tld, loosely.
 func isEmail(seg []byte) bool {
 	at := bytes.IndexByte(seg, '@')
-	if at < 1 || bytes.IndexByte(seg[at+1:], '@') >= 0 {
-		return false
+	if at < 1 || bytes.IndexByte(seg[at+1:], '@') >= 0 || bytes.IndexByte(seg[:at], '{') >= 0 {
+		return false // a brace is a placeholder's: what was left of something else
 	}
 	domain := seg[at+1:]
 	dot := bytes.LastIndexByte(domain, '.')

@@ -434,6 +434,7 @@ func FuzzURLTemplate(f *testing.F) {
 	}
 	f.Add("http://h/a?b")
 	f.Add("/a{date}1/2024/05/{id}")
+	f.Add("0@0.0A00@A.0A")
 	sets := urlRuleSets(f)
 	f.Fuzz(func(t *testing.T, path string) {
 		for _, tpl := range sets {
