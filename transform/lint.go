@@ -59,8 +59,8 @@ func shortDuration(ns int64) string {
 // Classes of what a pattern costs per line.
 const (
 	costCheap    = "cheap"    // below 1 µs
-	costModerate = "moderate" // below 5 µs
-	costHigh     = "high"     // below 25 µs
+	costModerate = "moderate" // below 10 µs
+	costHigh     = "high"     // below 50 µs
 	costVeryHigh = "very high"
 )
 
@@ -174,6 +174,9 @@ func (l *linter) start(tree *syntax.Regexp, r *regexpReader, warn func(rule, mes
 	switch {
 	case anchored(tree) || bounded(tree) && r.literal != "":
 	case prefix != "" && !isWord(prefix[0]): // , client: stands where it stands
+	case leading(tree):
+		warn("unanchored", "the pattern starts with .* instead of ^: it is tried at every byte of a line that does not fit",
+			"start it with ^, or with what the line starts with")
 	case prefix == "" && r.literal == "":
 		warn("unanchored", "the pattern starts neither with ^ nor has fixed text: it is tried at every byte of a line that does not fit",
 			"start it with ^, or with fixed text that stands before the field, such as user=")
@@ -189,7 +192,7 @@ func cheaper(tree *syntax.Regexp) string {
 	if !anchored(tree) {
 		return "start it with ^"
 	}
-	return `prefer \S+ and [^"]* to names that check what they take, such as IPORHOST`
+	return `prefer \S+ and [^"]* to what checks what it takes, such as %{IPORHOST}, alternatives and counted repetitions, or let a condition (when) keep other lines away`
 }
 
 // measure returns the time that the pattern takes per text, the shortest of some
@@ -241,9 +244,9 @@ func costClass(ns int64) string {
 		return ""
 	case d < time.Microsecond:
 		return costCheap
-	case d < 5*time.Microsecond:
+	case d < 10*time.Microsecond:
 		return costModerate
-	case d < 25*time.Microsecond:
+	case d < 50*time.Microsecond:
 		return costHigh
 	}
 	return costVeryHigh

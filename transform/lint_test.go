@@ -1,9 +1,11 @@
 package transform
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/millrace/millrace"
 )
@@ -29,6 +31,7 @@ func TestLint(t *testing.T) {
 	f(`(?P<a>\d+)`, "unanchored")
 	f(`user=(?P<a>\d+)`, "unanchored")
 	f(`, user=(?P<a>\d+)`)
+	f(`(?P<a>.*?) x`, "unanchored")
 	f(`^(?P<a>.*) (?P<b>.*)$`, "ambiguous")
 	f(`^(?P<a>(x+)+y)`, "nested")
 	f(`^(?P<a>\w+)(?P<b>\S+)`, "ambiguous")
@@ -117,4 +120,24 @@ func TestLintPresets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzLint: whatever compiles can be linted, within bounds.
+func FuzzLint(f *testing.F) {
+	for _, s := range []string{`^(?P<a>.*) (?P<b>.*)$`, `(?P<a>(x+)+y)`, `(?m)^|\b$`, `()*`, `(?i)(?P<a>[^a-z]*)(?P<b>\W+?)`, `(?P<a>\pL{2,9}){2,}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, pattern string) {
+		p, err := Load([]byte("steps: [{extract: {regexp: "+strconv.Quote(pattern)+"}}]"), testOptions())
+		if err != nil {
+			return
+		}
+		within(t, 2*time.Second, func() {
+			for _, w := range p.Lint(nil, time.Now) {
+				if w.Line != 1 || w.Rule == "" || w.Message == "" || w.Cure == "" || w.CostNanos <= 0 || !utf8.ValidString(w.String()) {
+					t.Errorf("%q: %+v", pattern, w)
+				}
+			}
+		})
+	})
 }

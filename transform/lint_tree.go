@@ -37,6 +37,14 @@ func bounded(r *syntax.Regexp) bool {
 	return false
 }
 
+// leading reports whether a pattern starts with .*
+func leading(r *syntax.Regexp) bool {
+	for (r.Op == syntax.OpConcat || r.Op == syntax.OpCapture) && len(r.Sub) > 0 {
+		r = r.Sub[0]
+	}
+	return isRepeat(r) && isDot(r.Sub[0])
+}
+
 func count(r *syntax.Regexp, is func(*syntax.Regexp) bool) int {
 	n := 0
 	if is(r) {

@@ -117,6 +117,9 @@ func (c *rulesShowCmd) Run(e *env) error {
 	if err := decodeAnswer(raw, &v); err != nil {
 		return err
 	}
+	if v.Rules == "" {
+		return millrace.Errorf(millrace.ErrNotFound, "source %q has no rules since version %d removed them: see millrace rules history", v.Source, v.Version)
+	}
 	_, err = io.WriteString(e.stdout, v.Rules)
 	return err
 }
@@ -151,7 +154,11 @@ func (c *rulesSource) changed(e *env, raw json.RawMessage, err error) error {
 	if err := decodeAnswer(raw, &v); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(e.stdout, "rules of %s: version %d\n", v.Source, v.Version); err != nil {
+	done := "rules of %s: version %d\n"
+	if v.Rules == "" {
+		done = "rules of %s: removed by version %d\n"
+	}
+	if _, err := fmt.Fprintf(e.stdout, done, v.Source, v.Version); err != nil {
 		return err
 	}
 	return printWarnings(e.stdout, v.Warnings)

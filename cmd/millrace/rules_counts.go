@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/transform"
 )
 
 // rulesTally is what rules did, as the API shows it.
@@ -36,6 +39,9 @@ type rulesTally struct {
 
 // counts prints what the rules of the source did.
 func (c *rulesShowCmd) counts(e *env) error {
+	if c.Templates < 1 || c.Templates > transform.MaxURLCap {
+		return millrace.Errorf(millrace.ErrInvalid, "--templates %d: must be between 1 and %d", c.Templates, transform.MaxURLCap)
+	}
 	params := c.params()
 	params.Set("limit", strconv.Itoa(c.Templates))
 	raw, err := c.ask(e, http.MethodGet, c.path()+"/tally", params, nil)
@@ -78,6 +84,9 @@ func (t *rulesTally) printTemplates(w io.Writer) error {
 	}
 	rows := make([][]string, len(t.Templates))
 	for i, u := range t.Templates {
+		if u.Example == u.Template {
+			u.Example = ""
+		}
 		rows[i] = []string{count(u.Events), count(u.Paths), u.Template, u.Example}
 	}
 	if _, err := io.WriteString(w, "\n"); err != nil {

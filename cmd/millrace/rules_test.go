@@ -142,14 +142,87 @@ func TestRulesTry(t *testing.T) {
 			t.Errorf("%v: %v %s", args, err, out)
 		}
 	}
-	if out, err := command(t, "", "rules", "remove", "--server", in.url, "web"); err != nil {
+	if out, err := command(t, "", "rules", "remove", "--server", in.url, "web"); err != nil || !strings.Contains(out, "rules of web: removed by version ") {
 		t.Errorf("remove: %v %s", err, out)
+	}
+	if out, err := command(t, "", "rules", "show", "--server", in.url, "web"); err == nil || !strings.Contains(err.Error(), "has no rules since version ") {
+		t.Errorf("show what was removed: %v %s", err, out)
 	}
 	if out, err := command(t, "", "rules", "presets"); err != nil || !strings.Contains(out, "nginx-access\n") {
 		t.Errorf("presets: %v %s", err, out)
 	}
 	if out, err := command(t, "", "rules", "presets", "nginx-access"); err != nil || !strings.Contains(out, "steps:") {
 		t.Errorf("preset: %v %s", err, out)
+	}
+}
+
+// TestRulesCounts: what steps and URL templates did shows in the API, on the
+// command line and in the metrics, for a source's own rules and for a pattern's.
+func TestRulesCounts(t *testing.T) {
+	in := boot(t, "", "sources: {shop*: {rules: {steps: [{name: debug, drop: 'level == \"debug\"'}, {name: urls, url_template: true}, {name: n, convert: {n: int}}]}}}\n")
+	read := func(args ...string) (string, error) {
+		return command(t, "", append([]string{"rules", "show", "--counts", "--server", in.url}, args...)...)
+	}
+	if out, err := read("shop*"); err != nil || !strings.Contains(out, "no event was read by them") {
+		t.Errorf("before: %v %s", err, out)
+	}
+	var b strings.Builder
+	for i := range 6 {
+		fmt.Fprintf(&b, `{"level":"info","url":"/orders/%d","n":"%d"}`+"\n", i, i)
+	}
+	b.WriteString(`{"level":"info","url":"/<b>/x\u001b[31m","n":"many"}` + "\n" + `{"level":"debug","url":"/orders/7"}` + "\n")
+	in.post("source=shop1", b.String())
+	in.post("source=shop2", b.String())
+	in.drain(16)
+
+	code, tally := in.rulesAPI(http.MethodGet, "rules/shop2/tally?limit=1", nil)
+	if got := fmt.Sprintf("%v %v %v %v %v", code, tally["source"], tally["events"], tally["template_count"], tally["templates"]); got !=
+		"200 shop* 16 2 [map[events:12 example:/orders/0 paths:6 template:/orders/{id}]]" {
+		t.Errorf("%s", got)
+	}
+	steps, _ := tally["steps"].([]any)
+	for i, want := range []string{
+		"debug seen:16 matched:2 dropped:2 unmatched:14 failed:0", "urls seen:14 matched:14 dropped:0 unmatched:0 failed:0", "n seen:14 matched:12 dropped:0 unmatched:0 failed:2",
+	} {
+		if i >= len(steps) {
+			t.Fatalf("steps %v", steps)
+		}
+		s := steps[i].(map[string]any)
+		if got := fmt.Sprintf("%v seen:%v matched:%v dropped:%v unmatched:%v failed:%v", s["name"], s["seen"], s["matched"], s["dropped"], s["unmatched"], s["failed"]); got != want {
+			t.Errorf("step %d: %s, want %s", i, got, want)
+		}
+	}
+	if code, answer := in.rulesAPI(http.MethodGet, "rules/other/tally", nil); code != http.StatusNotFound {
+		t.Errorf("a source without rules: %d %v", code, answer)
+	}
+
+	out, err := read("shop1")
+	for _, want := range []string{"rules of shop*: version ", ", 16 events since ", "/orders/{id}", "/<b>/x", "(2 rows)", "URL template"} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("%v\n%s lacks %s", err, out, want)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Errorf("a path reaches the terminal as it is: %q", out)
+	}
+	if out, err := read("shop1", "--templates", "1"); err != nil || !strings.Contains(out, "1 more templates") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := read("shop1", "--templates", "0"); err == nil || !strings.Contains(err.Error(), "--templates 0") {
+		t.Errorf("%v", err)
+	}
+	if out, err := read("shop1", "--json"); err != nil || !strings.Contains(out, `"template_count":2`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	_, metrics := in.call(http.MethodGet, "/metrics", nil, nil, nil)
+	for _, want := range []string{
+		`millrace_rule_events_total{outcome="dropped",project="default",source="shop*",step="debug"} 2`,
+		`millrace_rule_events_total{outcome="matched",project="default",source="shop*",step="debug"} 0`,
+		`millrace_rule_events_total{outcome="failed",project="default",source="shop*",step="n"} 2`,
+	} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
 	}
 }
 
