@@ -1,0 +1,267 @@
+package clickhouse
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/millrace/millrace"
+)
+
+// maxEvents bounds a page: about 10 MB of typical rows.
+const maxEvents = 10000
+
+// place is an event's position in the order of pages: by time, then by where it
+// lies in the queue. Pages go downwards.
+type place struct {
+	time      int64
+	partition int32
+	offset    int64
+	ordinal   int32
+}
+
+func (p place) cursor() string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(p.time))
+	b = binary.BigEndian.AppendUint32(b, uint32(p.partition))
+	b = binary.BigEndian.AppendUint64(b, uint64(p.offset))
+	b = binary.BigEndian.AppendUint32(b, uint32(p.ordinal))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func parseCursor(s string) (place, error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) != 24 {
+		return place{}, millrace.Errorf(millrace.ErrInvalid, "cursor: %.40q is not one this server gave out", s)
+	}
+	return place{
+		int64(binary.BigEndian.Uint64(b)), int32(binary.BigEndian.Uint32(b[8:])),
+		int64(binary.BigEndian.Uint64(b[12:])), int32(binary.BigEndian.Uint32(b[20:])),
+	}, nil
+}
+
+// before is the condition of rows that come after p in pages.
+func (p place) before() string {
+	return fmt.Sprintf("(time < %[1]s OR time = %[1]s AND (partition < %[2]d OR partition = %[2]d AND (offset < %[3]d OR offset = %[3]d AND ordinal < %[4]d)))",
+		instant(p.time), p.partition, p.offset, p.ordinal)
+}
+
+// instant is a time in ns as a literal. The text keeps the least number, whose
+// absolute value is none.
+func instant(ns int64) string {
+	return fmt.Sprintf("fromUnixTimestamp64Nano(toInt64('%d'), 'UTC')", ns)
+}
+
+// readSettings make numbers in filters mean what they mean elsewhere.
+var readSettings = ch.Settings{"precise_float_parsing": 1}
+
+// selection returns the conditions of a query over events_rows: one, or two that
+// have no row in common. The second is for the few rows whose columns do not tell
+// all that the filter asks for; an index knows that most granules have none.
+func (db *DB) selection(q millrace.EventQuery, from, to int64) []string {
+	var common strings.Builder
+	fmt.Fprintf(&common, "slot >= %d AND time >= %s", slotOf(from), instant(from))
+	if to < math.MaxInt64 { // the last nanosecond would be cut off
+		fmt.Fprintf(&common, " AND slot <= %d AND time < %s", slotOf(to), instant(to))
+	}
+	common.WriteString(" AND " + db.visible())
+	if q.Project != "" {
+		common.WriteString(" AND project = " + quote(q.Project))
+	}
+	if q.Filter == nil {
+		return []string{common.String()}
+	}
+	conditions := func(odd string, closer bool) string {
+		c := condition{closer: closer}
+		c.filter(q.Filter)
+		return common.String() + odd + " AND (" + c.sql.String() + ")"
+	}
+	mask := oddMask(q.Filter)
+	if mask == 0 {
+		return []string{conditions("", false)}
+	}
+	return []string{
+		conditions(fmt.Sprintf(" AND bitAnd(odd, %d) = 0", mask), false),
+		conditions(fmt.Sprintf(" AND odd > 0 AND bitAnd(odd, %d) != 0", mask), true),
+	}
+}
+
+// union returns a subquery of the same columns and tail under each condition.
+func (db *DB) union(columns string, conditions []string, tail string) string {
+	parts := make([]string, len(conditions))
+	for i, cond := range conditions {
+		parts[i] = "SELECT " + columns + " FROM " + db.table("events_rows") + " WHERE " + cond + tail
+	}
+	return "(" + strings.Join(parts, " UNION ALL ") + ")"
+}
+
+// Events implements millrace.Store. It looks backwards in windows that become
+// wider: the newest events are mostly near the end of the range, and a window that
+// has enough of them spares all the older ones.
+func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.EventPage, error) {
+	if q.Limit < 1 || q.Limit > maxEvents {
+		return nil, millrace.Errorf(millrace.ErrInvalid, "limit: %d: must be between 1 and %d", q.Limit, maxEvents)
+	}
+	var below *place
+	if q.Cursor != "" {
+		p, err := parseCursor(q.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		below = &p
+		q.To = min(q.To, satAdd(p.time, 1))
+	}
+	page := &millrace.EventPage{}
+	want := q.Limit + 1 // one more tells whether there is a next page
+	for _, w := range windows(q.From, q.To, db.now().Add(millrace.MaxAhead).UnixNano()) {
+		got, err := db.window(ctx, q, w, below, want-len(page.Events))
+		if err != nil {
+			return nil, err
+		}
+		if page.Events = append(page.Events, got...); len(page.Events) == want {
+			break
+		}
+	}
+	if len(page.Events) == want {
+		page.Events = page.Events[:q.Limit]
+		page.Next = placeOf(&page.Events[q.Limit-1]).cursor()
+	}
+	return page, nil
+}
+
+// windows splits a range of ns, newest first: what lies ahead of the clock, then
+// windows that become wider, then the rest.
+func windows(from, to, ahead int64) []millrace.Span {
+	var out []millrace.Span
+	end := to
+	if end > ahead {
+		if start := max(from, ahead); start < end {
+			out = append(out, millrace.Span{From: start, To: end})
+			end = start
+		}
+	}
+	for _, width := range []time.Duration{30 * time.Minute, 4 * time.Hour, 30 * time.Hour, 8 * day} {
+		start := from
+		if float64(end)-float64(from) > float64(width) {
+			start = end - int64(width)
+		}
+		if start < end {
+			out = append(out, millrace.Span{From: start, To: end})
+		}
+		end = start
+	}
+	if from < end {
+		out = append(out, millrace.Span{From: from, To: end})
+	}
+	return out
+}
+
+// storedColumns are what an event is made of.
+const storedColumns = `toUnixTimestamp64Nano(time) AS t, toUnixTimestamp64Nano(arrived) AS a, partition, offset, ordinal,
+	kind, project, source, service, host, env, release, level, trace_id, message, weight,
+	method, url, status, bytes, rt, rt_backend, client_ip, user_agent, attrs`
+
+const newestFirst = " ORDER BY time DESC, partition DESC, offset DESC, ordinal DESC LIMIT "
+
+// window returns the newest events of one window.
+func (db *DB) window(ctx context.Context, q millrace.EventQuery, w millrace.Span, below *place, want int) ([]millrace.StoredEvent, error) {
+	conditions := db.selection(q, w.From, w.To)
+	if below != nil {
+		for i := range conditions {
+			conditions[i] += " AND " + below.before()
+		}
+	}
+	query := db.union(storedColumns, conditions, fmt.Sprint(newestFirst, want))
+	var out []millrace.StoredEvent
+	var r eventRow
+	err := db.query(ctx, "search events", "SELECT * FROM "+query, func(rows driver.Rows) error {
+		if err := r.scan(rows); err != nil {
+			return err
+		}
+		out = append(out, r.event())
+		return nil
+	}, readSettings)
+	slices.SortFunc(out, func(a, b millrace.StoredEvent) int { return comparePlaces(placeOf(&b), placeOf(&a)) })
+	return out[:min(len(out), want)], err
+}
+
+func placeOf(e *millrace.StoredEvent) place {
+	return place{e.Time.UnixNano(), e.Partition, e.Offset, e.Ordinal}
+}
+
+func comparePlaces(p, q place) int {
+	return cmp.Or(cmp.Compare(p.time, q.time), cmp.Compare(p.partition, q.partition),
+		cmp.Compare(p.offset, q.offset), cmp.Compare(p.ordinal, q.ordinal))
+}
+
+// eventRow is a row of storedColumns.
+type eventRow struct {
+	time, arrived, rt, backend int64
+	e                          millrace.StoredEvent
+	method, url, agent, attrs  string
+	status                     int32
+	bytes                      int64
+	ip                         uint32
+}
+
+func (r *eventRow) scan(rows driver.Rows) error {
+	e := &r.e
+	return rows.Scan(&r.time, &r.arrived, &e.Partition, &e.Offset, &e.Ordinal,
+		&e.Kind, &e.Project, &e.Source, &e.Service, &e.Host, &e.Env, &e.Release, &e.Level, &e.TraceID, &e.Message, &e.Weight,
+		&r.method, &r.url, &r.status, &r.bytes, &r.rt, &r.backend, &r.ip, &r.agent, &r.attrs)
+}
+
+func (r *eventRow) event() millrace.StoredEvent {
+	e := r.e
+	e.Time, e.Arrived = time.Unix(0, r.time).UTC(), time.Unix(0, r.arrived).UTC()
+	text := func(s string) millrace.Strings {
+		return millrace.Strings{Data: []byte(s), End: []uint32{uint32(len(s))}}
+	}
+	c := millrace.AttrColumns{
+		Method: []uint8{uint8(max(slices.Index(millrace.Methods[:], r.method), 0))},
+		Status: []int32{r.status}, BodyBytes: []int64{r.bytes},
+		RT: []millrace.Decimal{millrace.Decimal(r.rt)}, RTBackend: []millrace.Decimal{millrace.Decimal(r.backend)},
+		ClientIP: []uint32{r.ip}, URL: text(r.url), UserAgent: text(r.agent),
+	}
+	e.Attrs = c.AppendObject(nil, 0, []byte(r.attrs))
+	return e
+}
+
+// CountEvents implements millrace.Store. With step 0 the one point has time 0.
+func (db *DB) CountEvents(ctx context.Context, q millrace.EventQuery, step int64) ([]millrace.TimeCount, error) {
+	if step < 0 {
+		return nil, millrace.Errorf(millrace.ErrInvalid, "step: %d: must not be negative", step)
+	}
+	start := "toInt64(0)"
+	if step > 0 {
+		start = fmt.Sprintf("toUnixTimestamp64Nano(time) - positiveModulo(toUnixTimestamp64Nano(time), toInt64(%d))", step)
+	}
+	query := "SELECT t, toInt64(count()), toInt64(sum(weight)) FROM " +
+		db.union(start+" AS t, weight", db.selection(q, q.From, q.To), "") + " GROUP BY t ORDER BY t"
+	var out []millrace.TimeCount
+	err := db.query(ctx, "count events", query, func(rows driver.Rows) error {
+		var c millrace.TimeCount
+		if err := rows.Scan(&c.Time, &c.Events, &c.Weight); err != nil {
+			return err
+		}
+		out = append(out, c)
+		return nil
+	}, readSettings)
+	return out, err
+}
+
+// satAdd adds without overflow; n is not negative.
+func satAdd(t, n int64) int64 {
+	if t > math.MaxInt64-n {
+		return math.MaxInt64
+	}
+	return t + n
+}
