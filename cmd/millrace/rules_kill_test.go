@@ -28,10 +28,10 @@ import (
 )
 
 // TestChangesUnderKills changes rules, URL templates, caps and rollups under
-// load, by the API and by reloads, while the server is killed. Then it reads the
-// queue: what became of each event must be what the version of its record says,
-// in raw rows, cells and accounts alike. MILLRACE_SOAK=1 makes it 60 changes and
-// 24 kills.
+// load, by the API and by reloads, while the server learns URL templates and is
+// killed. Then it reads the queue: what became of each event must be what the
+// version of its record says, in raw rows, cells and accounts alike.
+// MILLRACE_SOAK=1 makes it 60 changes and 24 kills.
 func TestChangesUnderKills(t *testing.T) {
 	changes, kills := 14, 5
 	if os.Getenv("MILLRACE_SOAK") != "" {
@@ -43,12 +43,19 @@ func TestChangesUnderKills(t *testing.T) {
 	c.file, c.values = c.rules(), 100_000
 	stop := c.feed()
 	for i := range kills {
+		if i == kills/2 {
+			in := spawn(t, c.dir, c.config(), "", "--http", c.addr)
+			c.lesson(in)
+			in.kill()
+			c.killed++
+		}
 		c.round(killPoints[(7*i)%len(killPoints)], (changes+kills-1)/kills)
 	}
 	in := spawn(t, c.dir, c.config(), "", "--http", c.addr)
 	for c.done < changes {
 		c.change(in)
 	}
+	c.lesson(in)
 	stop()
 	want := c.settle(in)
 	c.late(in, want)
@@ -56,9 +63,10 @@ func TestChangesUnderKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = in.stop()
-	t.Logf("%d changes, %d kills, %d events, %d versions in the queue", c.done, kills, len(want.rows), len(want.versions))
-	if c.killed < kills || len(want.versions) < changes/3 {
-		t.Errorf("%d kills, %d versions: too few to show anything", c.killed, len(want.versions))
+	t.Logf("%d changes, %d kills, %d events, %d versions in the queue, %d of them learned, %d events folded by {*} and %d as {other}",
+		c.done, c.killed, len(want.rows), len(want.versions), want.learned, want.starred, want.other)
+	if c.killed <= kills || len(want.versions) < changes/3 || want.learned < 4 || want.starred == 0 || want.other == 0 {
+		t.Errorf("%d kills, %d versions, %d learned: too few to show anything", c.killed, len(want.versions), want.learned)
 	}
 }
 
@@ -79,17 +87,18 @@ type changer struct {
 }
 
 // rules returns rules that differ from all before: some lines are dropped, the
-// others get a number, and paths become templates in half of them.
+// others get a number, and paths become templates in most of them: without a
+// change of that step, so that what was learned stays, or with another cap.
 func (c *changer) rules() string {
 	text := fmt.Sprintf("steps:\n  - {drop: 'i %% 7 == %d', reason: seventh}\n  - {set: {v: '%d'}}\n", c.rng.IntN(7), c.rng.IntN(1_000_000))
-	if c.rng.IntN(2) == 0 {
-		text += "  - {url_template: true}\n"
+	if n := c.rng.IntN(4); n > 0 {
+		text += fmt.Sprintf("  - {url_template: {cap: %d}}\n", []int{0, 6, 1000, 1000}[n])
 	}
 	return text
 }
 
 func (c *changer) config() string {
-	text := fmt.Sprintf("pipeline: {flush_rows: 512, flush_interval: 50ms, rollup_interval: 100ms, maintenance_interval: 100ms, dimension_values: %d}\n", c.values) +
+	text := fmt.Sprintf("pipeline: {flush_rows: 512, flush_interval: 50ms, rollup_interval: 100ms, maintenance_interval: 100ms, learn_interval: 60ms, dimension_values: %d}\n", c.values) +
 		"store: {checkpoint: 16MiB}\nquery: {sql_rows: 1000000}\nrollups:\n" +
 		"  byv: {dimensions: [v, url], sets: [[v], [v, url]], metrics: {n: count(), si: sum(i)}}\n" +
 		"  capped: {dimensions: [i], sets: [[], [i]], metrics: {n: count()}}\n"
@@ -120,7 +129,7 @@ func (c *changer) feed() (stop func()) {
 			c.t.Fatal(err)
 		}
 		clients.Go(func() {
-			for seq := int64(0); !stopping.Load(); seq++ {
+			for seq := int64(0); !stopping.Load() && ctx.Err() == nil; seq++ {
 				body := c.lines(40)
 				for ctx.Err() == nil {
 					if _, err := cl.Send(ctx, seq, body); err == nil {
@@ -140,9 +149,42 @@ func (c *changer) lines(n int) []byte {
 	var b strings.Builder
 	for range n {
 		i := c.next.Add(1)
-		fmt.Fprintf(&b, `{"i":%d,"url":"/p/%d","message":"line"}`+"\n", i, i%30)
+		fmt.Fprintf(&b, `{"i":%d,"url":%q,"message":"line"}`+"\n", i, pathOf(i))
 	}
 	return []byte(b.String())
+}
+
+// pathOf returns paths with numbers, with one of 300 words, and of 10 pages.
+func pathOf(i int64) string {
+	switch k := i / 3 * 7919 % 3001; i % 3 {
+	case 0:
+		return fmt.Sprintf("/p/%d", k)
+	case 1:
+		return fmt.Sprintf("/tags/%s", []byte{'t', byte('a' + k/17%18), 'a', byte('a' + k%17)})
+	default:
+		return fmt.Sprintf("/page/%c", 'a'+k%10)
+	}
+}
+
+// lesson gives the API's source rules with templates and a small cap, and waits
+// until something was learned of both kinds.
+func (c *changer) lesson(in *instance) {
+	t := c.t
+	t.Helper()
+	for _, bound := range []int{6, 1000} {
+		text := fmt.Sprintf("steps: [{set: {v: '%d'}}, {url_template: {cap: %d}}]", c.rng.IntN(1_000_000), bound)
+		if code, answer := in.rulesAPI("PUT", "rules/api", map[string]string{"rules": text}); code != http.StatusOK {
+			t.Fatalf("%d %v", code, answer)
+		}
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, v := in.rulesAPI("GET", "rules/api", nil); v["author"] == millrace.AuthorLearned {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("nothing is learned with a cap of %d\n%s", bound, in.logs)
+			}
+		}
+		time.Sleep(100 * time.Millisecond) // some records by that version
+	}
 }
 
 // round runs a server, changes things, and has it killed at a point or, if that
@@ -177,7 +219,7 @@ func (c *changer) change(in *instance) {
 	case 2:
 		c.file = c.rules()
 	case 3:
-		c.values = 100 + 99_900*c.rng.IntN(2)
+		c.values = 2000 + 98_000*c.rng.IntN(2)
 		c.file = c.rules()
 	case 4:
 		c.flip, c.wide = !c.flip, c.rng.IntN(2) == 0
@@ -210,6 +252,8 @@ type expected struct {
 	sums     map[string]int64 // "v" to the sum of i
 	filtered int
 	versions map[int64]bool
+
+	learned, starred, other int // versions; events
 }
 
 var (
@@ -258,25 +302,62 @@ func (c *changer) expect() *expected {
 			continue
 		}
 		seen[name] = true
-		text := ""
+		v := &millrace.RuleVersion{}
 		if rec.Rules > 0 {
-			v, err := m.Rules(t.Context(), rec.Rules)
-			if err != nil {
+			if v, err = m.Rules(t.Context(), rec.Rules); err != nil {
 				t.Fatal(err)
 			}
 			if v.Source != rec.Source {
 				t.Fatalf("a record of %s carries rules of %s", rec.Source, v.Source)
 			}
-			text = v.Text
+			if v.Author == millrace.AuthorLearned && !want.versions[rec.Rules] {
+				want.learned++
+			}
 			want.versions[rec.Rules] = true
 		}
-		want.add(t, string(rec.Payload), text)
+		want.add(t, string(rec.Payload), v.Text, lessonOf(t, v))
 	}
 	slices.Sort(want.rows)
 	return want
 }
 
-func (w *expected) add(t *testing.T, payload, rules string) {
+// lesson is what a version has learned, as it is stored.
+type lesson struct {
+	Learned, Known []string
+	Closed         bool
+}
+
+func lessonOf(t *testing.T, v *millrace.RuleVersion) (l lesson) {
+	t.Helper()
+	if v.Learned != "" {
+		if err := json.Unmarshal([]byte(v.Learned), &l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// template folds one of our paths.
+func (l *lesson) template(path string) string {
+	if strings.HasPrefix(path, "/p/") {
+		path = "/p/{id}"
+	}
+	path = l.star(path)
+	if l.Closed && !slices.ContainsFunc(l.Known, func(k string) bool { return l.star(k) == path }) {
+		return "{other}"
+	}
+	return path
+}
+
+// star folds what was learned. All of our paths have two segments.
+func (l *lesson) star(path string) string {
+	if parent, _ := filepath.Split(path); slices.Contains(l.Learned, parent+"{*}") && !slices.Contains(l.Learned, path) {
+		return parent + "{*}"
+	}
+	return path
+}
+
+func (w *expected) add(t *testing.T, payload, rules string, l lesson) {
 	for line := range strings.Lines(payload) {
 		var e struct {
 			I   int64
@@ -294,7 +375,13 @@ func (w *expected) add(t *testing.T, payload, rules string) {
 			continue
 		}
 		if strings.Contains(rules, "url_template") {
-			e.URL = "/p/{id}"
+			e.URL = l.template(e.URL)
+		}
+		switch e.URL {
+		case "/tags/{*}":
+			w.starred++
+		case "{other}":
+			w.other++
 		}
 		w.rows = append(w.rows, fmt.Sprint(e.I, " ", v, " ", e.URL))
 		w.cells[v+" "+e.URL]++
