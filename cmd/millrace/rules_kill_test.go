@@ -154,11 +154,12 @@ func (c *changer) lines(n int) []byte {
 	return []byte(b.String())
 }
 
-// pathOf returns paths with numbers, with one of 300 words, and of 10 pages.
+// pathOf returns paths with numbers, with one of 306 words, and of 10 pages: fewer
+// than the least cap of values.
 func pathOf(i int64) string {
 	switch k := i / 3 * 7919 % 3001; i % 3 {
 	case 0:
-		return fmt.Sprintf("/p/%d", k)
+		return fmt.Sprintf("/p/%d", k%1000)
 	case 1:
 		return fmt.Sprintf("/tags/%s", []byte{'t', byte('a' + k/17%18), 'a', byte('a' + k%17)})
 	default:
