@@ -6,7 +6,8 @@ import (
 )
 
 // Meta keeps state that people change: projects, keys, tokens, rules.
-// Implementation: meta (SQLite). Calls are safe for concurrent use.
+// Implementation: meta, on SQLite for one node and on PostgreSQL for many. Calls
+// are safe for concurrent use.
 type Meta interface {
 	// CreateKey stores a new key. Only Hash is kept of the secret.
 	CreateKey(ctx context.Context, k *Key) error
@@ -29,6 +30,9 @@ type Meta interface {
 	// Rules returns a version, however old: versions are never deleted, since
 	// records that carry one are read again. ErrNotFound.
 	Rules(ctx context.Context, version int64) (*RuleVersion, error)
+	// NewestRules returns the highest version there is, 0 for none: whoever keeps
+	// rules in memory asks it often to learn whether others have changed some.
+	NewestRules(ctx context.Context) (int64, error)
 	// CurrentRules returns the newest version of every source that ever had
 	// rules, those with empty text too, by project and source.
 	CurrentRules(ctx context.Context) ([]*RuleVersion, error)

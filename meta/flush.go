@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -95,8 +96,11 @@ func staleState(op string, s millrace.State, stored int64) error {
 
 // withOp names the operation in an error that has none.
 func withOp(op string, err error) error {
-	if e, ok := err.(*millrace.Error); ok && e.Op == "" {
-		e.Op = op
+	e, ok := errors.AsType[*millrace.Error](err)
+	if !ok || e.Op != "" {
+		return err
 	}
-	return err
+	named := *e
+	named.Op = op
+	return &named
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
 
 	"github.com/millrace/millrace"
 )
@@ -16,66 +13,77 @@ import (
 const keyColumns = "id, name, project, scopes, hash, created, revoked"
 
 // CreateKey implements millrace.Meta. A second key of the same ID or hash is ErrConflict.
-func (s *SQLite) CreateKey(ctx context.Context, k *millrace.Key) error {
-	_, err := s.write.ExecContext(ctx, "INSERT INTO keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)",
-		k.ID, k.Name, k.Project, joinScopes(k.Scopes), k.Hash, nanos(k.Created), nanos(k.Revoked))
-	const constraint = 19
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == constraint {
-		return &millrace.Error{Code: millrace.ErrConflict, Op: "create key", Message: "a key with this id exists"}
-	}
-	return wrap("create key", err)
+func (r *records) CreateKey(ctx context.Context, k *millrace.Key) error {
+	return r.once(ctx, "create key", func(ctx context.Context) error {
+		_, err := r.write.ExecContext(ctx, "INSERT INTO keys ("+keyColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			k.ID, k.Name, k.Project, joinScopes(k.Scopes), k.Hash, nanos(k.Created), nanos(k.Revoked))
+		if r.duplicate(err) {
+			return millrace.Errorf(millrace.ErrConflict, "a key with this id exists")
+		}
+		return err
+	})
 }
 
 // KeyByHash implements millrace.Meta.
-func (s *SQLite) KeyByHash(ctx context.Context, hash string) (*millrace.Key, error) {
-	row := s.read.QueryRowContext(ctx, "SELECT "+keyColumns+" FROM keys WHERE hash = ?", hash)
-	k, err := scanKey(row.Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &millrace.Error{Code: millrace.ErrNotFound, Op: "find key", Message: "no such key"}
-	}
-	return k, wrap("find key", err)
+func (r *records) KeyByHash(ctx context.Context, hash string) (k *millrace.Key, err error) {
+	err = r.repeat(ctx, "find key", func(ctx context.Context) error {
+		row := r.read.QueryRowContext(ctx, "SELECT "+keyColumns+" FROM keys WHERE hash = $1", hash)
+		var err error
+		k, err = scanKey(row.Scan)
+		if errors.Is(err, sql.ErrNoRows) {
+			return millrace.Errorf(millrace.ErrNotFound, "no such key")
+		}
+		return err
+	})
+	return k, err
 }
 
 // Keys implements millrace.Meta.
-func (s *SQLite) Keys(ctx context.Context) ([]*millrace.Key, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+keyColumns+" FROM keys ORDER BY created DESC, id")
-	if err != nil {
-		return nil, wrap("list keys", err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []*millrace.Key
-	for rows.Next() {
-		k, err := scanKey(rows.Scan)
+func (r *records) Keys(ctx context.Context) (out []*millrace.Key, err error) {
+	err = r.repeat(ctx, "list keys", func(ctx context.Context) error {
+		rows, err := r.read.QueryContext(ctx, "SELECT "+keyColumns+" FROM keys ORDER BY created DESC, id")
 		if err != nil {
-			return nil, wrap("list keys", err)
+			return err
 		}
-		out = append(out, k)
-	}
-	return out, wrap("list keys", rows.Err())
+		defer func() { _ = rows.Close() }()
+		out = nil
+		for rows.Next() {
+			k, err := scanKey(rows.Scan)
+			if err != nil {
+				return err
+			}
+			out = append(out, k)
+		}
+		return rows.Err()
+	})
+	return out, err
 }
 
 // RevokeKey implements millrace.Meta. Revoking again keeps the first time.
-func (s *SQLite) RevokeKey(ctx context.Context, id string, at time.Time) error {
-	res, err := s.write.ExecContext(ctx,
-		"UPDATE keys SET revoked = CASE revoked WHEN 0 THEN ? ELSE revoked END WHERE id = ?", nanos(at), id)
-	if err != nil {
-		return wrap("revoke key", err)
-	}
-	n, err := res.RowsAffected()
-	if err == nil && n == 0 {
-		return &millrace.Error{Code: millrace.ErrNotFound, Op: "revoke key", Message: fmt.Sprintf("no key with id %q", id)}
-	}
-	return wrap("revoke key", err)
+func (r *records) RevokeKey(ctx context.Context, id string, at time.Time) error {
+	return r.repeat(ctx, "revoke key", func(ctx context.Context) error {
+		res, err := r.write.ExecContext(ctx,
+			"UPDATE keys SET revoked = CASE revoked WHEN 0 THEN $1 ELSE revoked END WHERE id = $2", nanos(at), id)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err == nil && n == 0 {
+			return millrace.Errorf(millrace.ErrNotFound, "no key with id %q", id)
+		}
+		return err
+	})
 }
 
 // HasKey implements millrace.Meta. It asks for the scope itself: a valid admin
 // key does not count as an ingest key.
-func (s *SQLite) HasKey(ctx context.Context, scope millrace.Scope) (bool, error) {
-	var has bool
-	err := s.read.QueryRowContext(ctx,
-		"SELECT EXISTS (SELECT 1 FROM keys WHERE revoked = 0 AND ',' || scopes || ',' LIKE '%,' || ? || ',%')",
-		string(scope)).Scan(&has)
-	return has, wrap("look for a key", err)
+func (r *records) HasKey(ctx context.Context, scope millrace.Scope) (has bool, err error) {
+	err = r.repeat(ctx, "look for a key", func(ctx context.Context) error {
+		return r.read.QueryRowContext(ctx,
+			"SELECT EXISTS (SELECT 1 FROM keys WHERE revoked = 0 AND ',' || scopes || ',' LIKE '%,' || $1 || ',%')",
+			string(scope)).Scan(&has)
+	})
+	return has, err
 }
 
 func scanKey(scan func(...any) error) (*millrace.Key, error) {
@@ -114,16 +122,4 @@ func fromNanos(n int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, n).UTC()
-}
-
-// wrap classifies what is left after the cases a caller can act on: the file
-// is locked, unreadable or out of space, all of which may pass.
-func wrap(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	return &millrace.Error{Code: millrace.ErrUnavailable, Op: op, Message: "the state database cannot be used now", Err: err}
 }

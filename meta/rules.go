@@ -10,84 +10,106 @@ import (
 
 const rulesColumns = "version, project, source, text, learned, author, created, note"
 
-// AddRules implements millrace.Meta. The only writer's transaction takes
-// SQLite's lock at once (see dsn), so nobody adds a version between the look
-// and the insertion.
-func (s *SQLite) AddRules(ctx context.Context, v *millrace.RuleVersion, after int64) error {
+// AddRules implements millrace.Meta. Nobody adds a version between the look and
+// the insertion: SQLite's transaction takes its lock at once (see dsn),
+// PostgreSQL's locks the table.
+func (r *records) AddRules(ctx context.Context, v *millrace.RuleVersion, after int64) error {
 	const op = "add rules"
 	if len(v.Text) > millrace.MaxRulesText || len(v.Learned) > millrace.MaxRulesText {
 		return &millrace.Error{Code: millrace.ErrTooLarge, Op: op, Message: "rules of " + v.Source + " are over the limit of " + millrace.Bytes(millrace.MaxRulesText).String()}
 	}
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return wrap(op, err)
-	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	return r.once(ctx, op, func(ctx context.Context) error {
+		tx, err := r.write.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+		if err := r.lockRules(ctx, tx); err != nil {
+			return err
+		}
+		version, err := addRules(ctx, tx, v, after)
+		if err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		v.Version = version
+		return nil
+	})
+}
+
+func addRules(ctx context.Context, tx *sql.Tx, v *millrace.RuleVersion, after int64) (version int64, err error) {
 	var highest, newest int64
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM rules").Scan(&highest); err != nil {
-		return wrap(op, err)
+		return 0, err
 	}
-	err = tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM rules WHERE project = ? AND source = ?",
+	err = tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM rules WHERE project = $1 AND source = $2",
 		v.Project, v.Source).Scan(&newest)
 	if err != nil {
-		return wrap(op, err)
+		return 0, err
 	}
 	if newest != after {
-		e := millrace.Errorf(millrace.ErrConflict, "the rules of %s were changed meanwhile: version %d is the newest, not %d", v.Source, newest, after)
-		e.Op = op
-		return e
+		return 0, millrace.Errorf(millrace.ErrConflict, "the rules of %s were changed meanwhile: version %d is the newest, not %d", v.Source, newest, after)
 	}
-	version := max(highest+1, v.Created.Unix())
-	_, err = tx.ExecContext(ctx, "INSERT INTO rules ("+rulesColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	version = max(highest+1, v.Created.Unix())
+	_, err = tx.ExecContext(ctx, "INSERT INTO rules ("+rulesColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 		version, v.Project, v.Source, v.Text, v.Learned, v.Author, nanos(v.Created), v.Note)
-	if err == nil {
-		err = tx.Commit()
-	}
-	if err == nil {
-		v.Version = version
-	}
-	return wrap(op, err)
+	return version, err
 }
 
 // Rules implements millrace.Meta.
-func (s *SQLite) Rules(ctx context.Context, version int64) (*millrace.RuleVersion, error) {
-	row := s.read.QueryRowContext(ctx, "SELECT "+rulesColumns+" FROM rules WHERE version = ?", version)
-	v, err := scanRules(row.Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		e := millrace.Errorf(millrace.ErrNotFound, "there are no rules of version %d", version)
-		e.Op = "find rules"
-		return nil, e
-	}
-	return v, wrap("find rules", err)
+func (r *records) Rules(ctx context.Context, version int64) (v *millrace.RuleVersion, err error) {
+	err = r.repeat(ctx, "find rules", func(ctx context.Context) error {
+		row := r.read.QueryRowContext(ctx, "SELECT "+rulesColumns+" FROM rules WHERE version = $1", version)
+		var err error
+		v, err = scanRules(row.Scan)
+		if errors.Is(err, sql.ErrNoRows) {
+			return millrace.Errorf(millrace.ErrNotFound, "there are no rules of version %d", version)
+		}
+		return err
+	})
+	return v, err
+}
+
+// NewestRules implements millrace.Meta.
+func (r *records) NewestRules(ctx context.Context) (version int64, err error) {
+	err = r.repeat(ctx, "find the newest rules", func(ctx context.Context) error {
+		return r.read.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM rules").Scan(&version)
+	})
+	return version, err
 }
 
 // CurrentRules implements millrace.Meta.
-func (s *SQLite) CurrentRules(ctx context.Context) ([]*millrace.RuleVersion, error) {
-	return s.listRules(ctx, "list current rules", "SELECT "+rulesColumns+" FROM rules WHERE version IN "+
+func (r *records) CurrentRules(ctx context.Context) ([]*millrace.RuleVersion, error) {
+	return r.listRules(ctx, "list current rules", "SELECT "+rulesColumns+" FROM rules WHERE version IN "+
 		"(SELECT max(version) FROM rules GROUP BY project, source) ORDER BY project, source")
 }
 
 // RulesHistory implements millrace.Meta.
-func (s *SQLite) RulesHistory(ctx context.Context, project, source string, before int64, limit int) ([]*millrace.RuleVersion, error) {
-	return s.listRules(ctx, "list rules", "SELECT "+rulesColumns+" FROM rules WHERE project = ? AND source = ? AND "+
-		"(version < ?3 OR ?3 = 0) ORDER BY version DESC LIMIT ?4", project, source, before, limit)
+func (r *records) RulesHistory(ctx context.Context, project, source string, before int64, limit int) ([]*millrace.RuleVersion, error) {
+	return r.listRules(ctx, "list rules", "SELECT "+rulesColumns+" FROM rules WHERE project = $1 AND source = $2 AND "+
+		"(version < $3 OR $3 = 0) ORDER BY version DESC LIMIT $4", project, source, before, limit)
 }
 
-func (s *SQLite) listRules(ctx context.Context, op, query string, args ...any) ([]*millrace.RuleVersion, error) {
-	rows, err := s.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, wrap(op, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var out []*millrace.RuleVersion
-	for rows.Next() {
-		v, err := scanRules(rows.Scan)
+func (r *records) listRules(ctx context.Context, op, query string, args ...any) (out []*millrace.RuleVersion, err error) {
+	err = r.repeat(ctx, op, func(ctx context.Context) error {
+		rows, err := r.read.QueryContext(ctx, query, args...)
 		if err != nil {
-			return nil, wrap(op, err)
+			return err
 		}
-		out = append(out, v)
-	}
-	return out, wrap(op, rows.Err())
+		defer func() { _ = rows.Close() }()
+		out = nil
+		for rows.Next() {
+			v, err := scanRules(rows.Scan)
+			if err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		return rows.Err()
+	})
+	return out, err
 }
 
 func scanRules(scan func(...any) error) (*millrace.RuleVersion, error) {

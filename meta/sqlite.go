@@ -39,14 +39,15 @@ const readers = 4
 // SQLite implements millrace.Meta and millrace.Commits. Calls are safe for concurrent use, also by
 // several processes on one file.
 type SQLite struct {
-	write  *sql.DB // one connection
-	read   *sql.DB
-	pruned atomic.Int64 // when flushes were, see prune
+	records              // write has one connection
+	pruned  atomic.Int64 // when flushes were, see prune
+	locks   processLocks
 }
 
 var (
 	_ millrace.Meta    = (*SQLite)(nil)
 	_ millrace.Commits = (*SQLite)(nil)
+	_ millrace.Locks   = (*SQLite)(nil)
 )
 
 // Open opens or creates the database file at path and brings its schema up to
@@ -60,7 +61,7 @@ func Open(ctx context.Context, path string) (*SQLite, error) {
 	if err := createPrivate(abs); err != nil {
 		return nil, openError(path, err)
 	}
-	s := &SQLite{}
+	s := &SQLite{records: records{engine: sqliteEngine{}}}
 	if s.write, err = sql.Open("sqlite", dsn(abs, "&_txlock=immediate")); err != nil {
 		return nil, openError(path, err)
 	}
@@ -105,6 +106,12 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
+	return up(ctx, p)
+}
+
+// up applies the migrations that are missing. ErrConflict: the schema has some
+// that this version does not know.
+func up(ctx context.Context, p *goose.Provider) error {
 	current, target, err := p.GetVersions(ctx)
 	if err != nil {
 		return err
@@ -141,7 +148,8 @@ func openError(path string, err error) error {
 	return &millrace.Error{Code: code, Op: "open meta", Message: path, Hint: hint, Err: err}
 }
 
-// Close releases the file. Calls under way fail.
+// Close releases the file and all locks. Calls under way fail.
 func (s *SQLite) Close() error {
+	s.locks.close()
 	return errors.Join(s.read.Close(), s.write.Close())
 }

@@ -22,9 +22,6 @@ func (s *SQLite) inTx(ctx context.Context, op string, fn func(tx *sql.Tx) error)
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if err := fn(tx); err != nil {
-		if _, coded := errors.AsType[*millrace.Error](err); coded {
-			return withOp(op, err)
-		}
 		return wrap(op, err)
 	}
 	return wrap(op, tx.Commit())
