@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +37,8 @@ type Options struct {
 	MaxBody  int64  // largest request in bytes; 0 for no limit
 	Config   string // path of a ClickHouse configuration file, such as storage policies
 	Log      io.Writer
+
+	temporary bool // Dir goes when this process ends
 }
 
 // Server is a ClickHouse engine in a process of its own. Its methods may be
@@ -63,9 +67,7 @@ func Start(t testing.TB, dir string) *Server {
 // StartWith is Start with Options.
 func StartWith(t testing.TB, o Options) *Server {
 	t.Helper()
-	if os.Getenv("MILLRACE_CLUSTER") != "1" {
-		t.Skip("needs a real ClickHouse engine: make test-cluster, or MILLRACE_CLUSTER=1")
-	}
+	skip(t)
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}
@@ -75,6 +77,66 @@ func StartWith(t testing.TB, o Options) *Server {
 	}
 	t.Cleanup(s.Kill)
 	return s
+}
+
+func skip(t testing.TB) {
+	t.Helper()
+	if os.Getenv("MILLRACE_CLUSTER") != "1" {
+		t.Skip("needs a real ClickHouse engine: make test-cluster, or MILLRACE_CLUSTER=1")
+	}
+}
+
+// Shared returns a server that all tests of the process share, and the name of
+// an empty database that only this test has, until it ends. Tests must not end
+// the server. It skips as Start does.
+func Shared(t testing.TB) (s *Server, database string) {
+	t.Helper()
+	skip(t)
+	s, err := shared()
+	if err != nil {
+		t.Fatalf("start ClickHouse: %v", err)
+	}
+	database = fmt.Sprintf("test%d", databases.Add(1))
+	if _, err := s.Query(t.Context(), "CREATE DATABASE "+database); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := s.Query(context.Background(), "DROP DATABASE "+database+" SYNC"); err != nil {
+			t.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return s, database
+}
+
+var databases atomic.Int64
+
+var shared = sync.OnceValues(func() (*Server, error) {
+	dir, err := os.MkdirTemp("", "chtest-")
+	if err != nil {
+		return nil, err
+	}
+	return Launch(Options{Dir: dir, Log: os.Stderr, temporary: true})
+})
+
+// Query runs a statement and returns its result as tab-separated lines.
+func (s *Server) Query(ctx context.Context, sql string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL(), strings.NewReader(sql))
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", fmt.Errorf("query ClickHouse: %w", err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return "", fmt.Errorf("query ClickHouse: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("query ClickHouse: %s", text)
+	}
+	return string(text), nil
 }
 
 // Launch starts a server outside of a test. The caller must Stop or Kill it; it
@@ -109,7 +171,7 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a leftover is harmless
 	path := filepath.Join(dir, "chserver")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/millrace/millrace/internal/chtest/chserver").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "github.com/millrace/millrace/internal/chtest/chserver").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build chserver: %w: %s", err, out)
 	}
@@ -158,7 +220,11 @@ func (s *Server) Restart() error {
 	if o.Config != "" {
 		args = append(args, "-config", o.Config)
 	}
-	cmd := exec.Command(s.binary, args...)
+	if o.temporary {
+		args = append(args, "-temporary")
+	}
+	// It outlives any context: its end is one of several signals.
+	cmd := exec.CommandContext(context.Background(), s.binary, args...)
 	cmd.Stderr = o.Log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

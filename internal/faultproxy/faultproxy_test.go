@@ -22,7 +22,7 @@ type counter struct {
 }
 
 func serve(t *testing.T) *counter {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ type client struct {
 
 func connect(t *testing.T, addr string) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestRefuse(t *testing.T) {
 	if _, err := cl.ask("two"); !cut(err) {
 		t.Errorf("open connection: %v", err)
 	}
-	if c, err := net.Dial("tcp", p.Addr); !errors.Is(err, syscall.ECONNREFUSED) { //nolint:noctx // loopback
+	if c, err := net.Dial("tcp", p.Addr); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("new connection: %v, %v", c, err)
 	}
 	if err := p.Restore(); err != nil {

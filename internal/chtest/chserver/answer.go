@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -46,9 +45,7 @@ func newAnswer(w http.ResponseWriter, r *http.Request) *answer {
 	if values.Get("enable_http_compression") != "0" {
 		a.encode(r.Header.Get("Accept-Encoding"))
 	}
-	tag := make([]byte, 8)
-	_, _ = rand.Read(tag) // never fails
-	a.tag = hex.EncodeToString(tag)
+	a.tag = rand.Text()[:16]
 	return a
 }
 

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
+	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -80,6 +81,12 @@ func (s *server) request(a *answer, r *http.Request) error {
 		return err
 	}
 	a.w.Header().Set("X-ClickHouse-Timezone", s.timezone)
+	if values.Get("query_id") == "" {
+		values.Set("query_id", rand.Text())
+	}
+	if values.Get("log_comment") == "" {
+		values.Set("log_comment", values.Get("query_id"))
+	}
 	a.w.Header().Set("X-ClickHouse-Query-Id", values.Get("query_id"))
 	if st.isHello() {
 		return a.hello(s)
@@ -95,11 +102,27 @@ func (s *server) request(a *answer, r *http.Request) error {
 	if err := c.single(st.text); err != nil {
 		return err
 	}
-	return s.run(r.Context(), c, a, st, values)
+	if values.Get("cancel_http_readonly_queries_on_client_close") == "1" && st.selects() {
+		defer s.killWhenGone(r.Context(), values)()
+	}
+	return s.run(c, a, st, values)
+}
+
+// killWhenGone ends the statement of a request when its client goes away before
+// the returned function is called.
+func (s *server) killWhenGone(ctx context.Context, values url.Values) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		c, err := s.engine.connect()
+		if err != nil {
+			return // the statement goes on to its end
+		}
+		defer c.close()
+		_, _ = c.query("KILL QUERY WHERE Settings['log_comment'] = "+quote(values.Get("log_comment"), '\'')+" ASYNC", "Null", nil)
+	})
 }
 
 // run executes a statement on a session that is set up.
-func (s *server) run(ctx context.Context, c *conn, a *answer, st *statement, values url.Values) error {
+func (s *server) run(c *conn, a *answer, st *statement, values url.Values) error {
 	params := make(map[string]string)
 	for name, v := range values {
 		if p, ok := strings.CutPrefix(name, "param_"); ok {
@@ -126,12 +149,7 @@ func (s *server) run(ctx context.Context, c *conn, a *answer, st *statement, val
 		}
 		return a.write(result)
 	}
-	return c.stream(st.text, format, params, func(piece []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return a.write(piece)
-	})
+	return c.stream(st.text, format, params, a.write)
 }
 
 // authenticate checks name and password, wherever the client puts them.
@@ -209,9 +227,6 @@ func prepare(c *conn, method string, values url.Values) error {
 		if !notSettings[name] && !strings.HasPrefix(name, "param_") {
 			settings[name] = v[0]
 		}
-	}
-	if id := values.Get("query_id"); id != "" && settings["log_comment"] == "" {
-		settings["log_comment"] = id
 	}
 	if method == http.MethodGet && settings["readonly"] == "" {
 		settings["readonly"] = "2"

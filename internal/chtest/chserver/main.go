@@ -41,6 +41,7 @@ type options struct {
 	config         string
 	maxBody        int64
 	withStdin      bool
+	temporary      bool
 }
 
 func main() {
@@ -53,6 +54,7 @@ func main() {
 	flag.StringVar(&o.config, "config", "", "ClickHouse configuration, such as storage policies")
 	flag.Int64Var(&o.maxBody, "max-body", 0, "largest request in bytes; 0 for no limit")
 	flag.BoolVar(&o.withStdin, "exit-with-stdin", false, "exit at once when standard input ends: the parent is gone")
+	flag.BoolVar(&o.temporary, "temporary", false, "then delete the data directory, too")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "chserver:", err)
@@ -77,6 +79,9 @@ func run(o options) error {
 	if o.withStdin {
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
+			if o.temporary {
+				_ = os.RemoveAll(o.dir) // nobody is there to be told
+			}
 			os.Exit(3)
 		}()
 	}
@@ -86,7 +91,7 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // closed already after an orderly end
 	var args []string
 	if o.config != "" {
 		args = append(args, "--config-file="+o.config)
