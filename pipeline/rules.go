@@ -188,12 +188,9 @@ func (b *RuleBook) add(ctx context.Context, newest *millrace.RuleVersion, c mill
 	return v, b.meta.AddRules(ctx, v, after)
 }
 
-// Seed makes the rules of the configuration file current: each that differs
-// from the newest version becomes a new one, and what the file had and has no
-// longer is removed. The rules must be valid.
-func (b *RuleBook) Seed(ctx context.Context, seeds []Seed) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// seed is Seed once. ErrConflict: another node added a version meanwhile. The
+// caller has mu.
+func (b *RuleBook) seed(ctx context.Context, seeds []Seed) error {
 	t := b.current.Load()
 	owned := map[sourceKey]bool{}
 	for _, s := range seeds {
