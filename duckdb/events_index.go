@@ -35,7 +35,7 @@ type eventIndex struct {
 
 	mu        sync.RWMutex
 	files     map[string]*indexFile
-	gathering rowSpan // the rows from here on are in current
+	gathering gathering // what is in current
 }
 
 // blockRows is how many rows a block has: a row group of DuckDB.
@@ -172,13 +172,18 @@ func (x *eventIndex) add(table string, b *indexBlock, payload []byte) error {
 }
 
 // blocks returns the blocks of a table that end at or before its row number rows,
-// in their order. They stay as they are; the slice is the caller's.
-func (x *eventIndex) blocks(table string, rows int64) []*indexBlock {
+// in their order, and what is known of rows that are in no block yet. They stay as
+// they are; the slice is the caller's.
+func (x *eventIndex) blocks(table string, rows int64) ([]*indexBlock, gathering) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	var tail gathering
+	if x.gathering.table == table {
+		tail = x.gathering
+	}
 	f := x.files[table]
 	if f == nil {
-		return nil
+		return nil, tail
 	}
 	n, _ := slices.BinarySearchFunc(f.blocks, rows, func(b *indexBlock, rows int64) int {
 		if b.end() <= rows {
@@ -186,7 +191,7 @@ func (x *eventIndex) blocks(table string, rows int64) []*indexBlock {
 		}
 		return 1
 	})
-	return slices.Clone(f.blocks[:n])
+	return slices.Clone(f.blocks[:n]), tail
 }
 
 // view calls fn with the table's file, which may go once fn has returned; not at

@@ -11,44 +11,74 @@ import (
 
 // blockBuilder gathers a block while its rows are written.
 type blockBuilder struct {
-	table            string
-	first            int64
-	rows             int
-	minTime, maxTime int64
-	last             place
-	minutes          minuteCounter
-	traces           []uint64 // hashes, one per row that has an id
-	grams            *gramSet
-	odd              bool // some message has letters whose small form gramsOf does not know
+	table  string
+	first  int64
+	rows   int
+	bounds blockBounds
+	last   place
+
+	minutes minuteCounter
+	traces  []uint64 // hashes, one per row that has an id
+	grams   *gramSet
+	odd     bool // some message has letters whose small form gramsOf does not know
+	shapes  shapeSet
+	classes []uint8 // of the rows
+	counts  classCounter
+	seen    [64]seenMessage
 }
+
+// blockBounds are the least and greatest times of rows, ns.
+type blockBounds struct {
+	minTime, maxTime       int64 // of the events
+	minArrived, maxArrived int64
+}
+
+var noBounds = blockBounds{math.MaxInt64, math.MinInt64, math.MaxInt64, math.MinInt64}
+
+func (b *blockBounds) add(t, arrived int64) {
+	b.minTime, b.maxTime = min(b.minTime, t), max(b.maxTime, t)
+	b.minArrived, b.maxArrived = min(b.minArrived, arrived), max(b.maxArrived, arrived)
+}
+
+// seenMessage is a short message whose grams and shape are known: services say the
+// same few things over and over.
+type seenMessage struct {
+	n, class uint8
+	text     [seenText]byte
+}
+
+const seenText = 40
 
 func newBlockBuilder(table string, first int64) *blockBuilder {
 	return &blockBuilder{
-		table: table, first: first, minTime: math.MaxInt64, maxTime: math.MinInt64,
-		grams: new(gramSet), traces: make([]uint64, 0, blockRows),
+		table: table, first: first, bounds: noBounds,
+		grams: new(gramSet), traces: make([]uint64, 0, blockRows), classes: make([]uint8, 0, blockRows),
 	}
 }
 
 // add takes rows from to to.
 func (b *blockBuilder) add(rows *millrace.EventRows, from, to int) {
 	for i := from; i < to; i++ {
-		b.addTime(clampNS(rows.Time[i]), rows.Weight[i])
-	}
-	for i := from; i < to; i++ {
 		if id := rows.TraceID.At(i); len(id) > 0 {
 			b.addTrace(id)
 		}
 	}
 	for i := from; i < to; i++ {
-		b.addMessage(rows.Message.At(i))
+		b.addRow(clampNS(rows.Time[i]), clampNS(rows.Arrived[i]), rows.Weight[i], rows.Message.At(i))
 	}
-	b.rows += to - from
 	b.last = place{clampNS(rows.Time[to-1]), rows.Partition[to-1], rows.Offset[to-1], rows.Ordinal[to-1]}
 }
 
-func (b *blockBuilder) addTime(t, weight int64) {
-	b.minTime, b.maxTime = min(b.minTime, t), max(b.maxTime, t)
-	b.minutes.add(t, weight)
+// addRow takes the next row but for its trace id.
+func (b *blockBuilder) addRow(t, arrived, weight int64, message []byte) {
+	b.bounds.add(t, arrived)
+	minute := b.minutes.add(t, weight)
+	b.rows++
+	class := b.addMessage(message)
+	if !b.shapes.off {
+		b.classes = append(b.classes, class)
+		b.counts.add(minute, class, weight)
+	}
 }
 
 func (b *blockBuilder) addTrace(id []byte) {
@@ -59,17 +89,52 @@ func (b *blockBuilder) addTrace(id []byte) {
 	b.traces = append(b.traces, traceHash(hi, lo))
 }
 
-func (b *blockBuilder) addMessage(m []byte) {
-	if !b.grams.add(m) {
+// addMessage returns the class of the message of the row that was added last.
+func (b *blockBuilder) addMessage(m []byte) uint8 {
+	n := len(m)
+	if n == 0 || n > seenText {
+		return b.newMessage(m)
+	}
+	known := &b.seen[(uint(m[0])+uint(m[n/2])+uint(n)*7)%uint(len(b.seen))]
+	if int(known.n) == n && string(known.text[:n]) == string(m) {
+		return known.class
+	}
+	known.n = 0 // newMessage may clear what is known
+	class := b.newMessage(m)
+	if class > 0 || b.shapes.off && isASCII(string(m)) {
+		known.n, known.class = uint8(copy(known.text[:], m)), class
+	}
+	return class
+}
+
+// newMessage adds a message that may not have been there before. What the shape
+// says need not be in the map of grams.
+func (b *blockBuilder) newMessage(m []byte) uint8 {
+	class := b.shapes.of(m)
+	if class == 0 && !b.shapes.off && !b.shapes.other(b.rows) {
+		b.dropShapes()
+	}
+	if !b.grams.add(m, class == 0) {
 		b.odd = b.odd || foldsToASCII(m)
 	}
+	return class
+}
+
+// dropShapes gives shapes up: the grams that they stand for go into the map.
+func (b *blockBuilder) dropShapes() {
+	for _, text := range b.shapes.list {
+		b.grams.add([]byte(text), true)
+	}
+	for i := range b.seen {
+		b.seen[i].class = 0
+	}
+	b.shapes = shapeSet{off: true}
+	b.classes, b.counts = nil, classCounter{}
 }
 
 // seal returns the block and its payload.
 func (b *blockBuilder) seal() (*indexBlock, []byte) {
-	h := &indexBlock{
-		first: b.first, rows: uint32(b.rows), minTime: b.minTime, maxTime: b.maxTime, last: b.last,
-	}
+	h := &indexBlock{first: b.first, rows: uint32(b.rows), blockBounds: b.bounds, last: b.last}
 	var payload []byte
 	payload, h.minutes = b.minutes.append(nil)
 	if len(b.traces) > 0 {
@@ -84,6 +149,12 @@ func (b *blockBuilder) seal() (*indexBlock, []byte) {
 		at := len(payload)
 		payload = b.grams.append(payload, b.rows)
 		h.grams = uint32(len(payload) - at)
+	}
+	if len(b.shapes.list) > 0 {
+		at := len(payload)
+		payload = append(b.shapes.append(payload), b.classes...)
+		h.shapes = uint32(len(payload) - at)
+		payload, h.counts = b.counts.append(payload, b.rows)
 	}
 	return h, payload
 }
@@ -105,10 +176,11 @@ const (
 	farTime = int64(1) << 62
 )
 
-func (m *minuteCounter) add(t, weight int64) {
+// add returns the place of the row's minute in the list, -1 once it is full.
+func (m *minuteCounter) add(t, weight int64) int {
 	if m.full || t < -farTime || t > farTime {
 		m.full = true
-		return
+		return -1
 	}
 	minute := floorDiv(t, minuteNS)
 	if m.list == nil || m.list[m.last].minute != minute {
@@ -116,7 +188,7 @@ func (m *minuteCounter) add(t, weight int64) {
 		if !ok {
 			if len(m.list) == maxMinutes {
 				m.full = true
-				return
+				return -1
 			}
 			if m.at == nil {
 				m.at = map[int64]int{}
@@ -129,6 +201,7 @@ func (m *minuteCounter) add(t, weight int64) {
 	}
 	m.list[m.last].events++
 	m.list[m.last].weight += weight
+	return m.last
 }
 
 func floorDiv(a, b int64) int64 {
@@ -151,12 +224,70 @@ func (m *minuteCounter) append(dst []byte) ([]byte, uint32) {
 	return dst, uint32(len(m.list))
 }
 
+// classCounter counts rows per minute and class of shape.
+type classCounter struct {
+	cells [][]classCell // by place in the list of minutes, then by class
+	off   bool
+}
+
+type classCell struct{ events, weight int64 }
+
+func (c *classCounter) add(minute int, class uint8, weight int64) {
+	if minute < 0 { // there are too many
+		c.cells, c.off = nil, true
+	}
+	if c.off {
+		return
+	}
+	if minute == len(c.cells) {
+		c.cells = append(c.cells, nil)
+	}
+	cells := c.cells[minute]
+	if int(class) >= len(cells) {
+		cells = append(cells, make([]classCell, int(class)+1-len(cells))...)
+		c.cells[minute] = cells
+	}
+	cells[class].events++
+	cells[class].weight += weight
+}
+
+// classCount is an entry of the list of counts: rows of a class in a minute, by its
+// place in the list of minutes.
+type classCount struct {
+	minute         uint16
+	class          uint8
+	events, weight int64
+}
+
+const classCountSize = 16
+
+// append appends the counts of a block with rows rows, and returns how many there
+// are: none if they would take two bytes a row.
+func (c *classCounter) append(dst []byte, rows int) (_ []byte, n uint32) {
+	at := len(dst)
+	for minute := range c.cells {
+		for class, cell := range c.cells[minute] {
+			if cell.events == 0 {
+				continue
+			}
+			if n++; int(n)*classCountSize > 2*rows+64*classCountSize {
+				return dst[:at], 0
+			}
+			dst = binary.LittleEndian.AppendUint16(dst, uint16(minute))
+			dst = append(dst, uint8(class), 0)
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(cell.events))
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(cell.weight))
+		}
+	}
+	return dst, n
+}
+
 // The filter of trace ids is a Bloom filter whose bits for one id all lie in one
 // line of the processor's cache (Putze, Sanders and Singler: Cache-, Hash- and
-// Space-Efficient Bloom Filters, 2007): 12 bits an id, 6 of them set, wrong in
-// less than one of a hundred.
+// Space-Efficient Bloom Filters, 2007): 16 bits an id, 6 of them set, wrong in
+// two or three of a thousand.
 const (
-	traceBits  = 12
+	traceBits  = 16
 	filterLine = 64
 	filterSets = 6
 )

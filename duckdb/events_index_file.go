@@ -24,16 +24,18 @@ type indexFile struct {
 
 // indexBlock is the header of a block.
 type indexBlock struct {
-	first            int64 // number of the first row
-	rows             uint32
-	minutes          uint32 // entries of the list of minutes; uncounted: there is none
-	minTime, maxTime int64
-	traces           uint32 // bytes of the filter of trace ids; 0: no row has one
-	grams            uint32 // bytes of the map of grams; 0: none
-	at               int64  // of the payload in the file
-	checksum         uint32 // of the payload
-	last             place  // of the last row, to know the table again
-	verified         atomic.Bool
+	first       int64 // number of the first row
+	rows        uint32
+	minutes     uint32 // entries of the list of minutes; uncounted: there is none
+	blockBounds        // of the rows
+	traces      uint32 // bytes of the filter of trace ids; 0: no row has one
+	grams       uint32 // bytes of the map of grams; 0: none
+	shapes      uint32 // bytes of the shapes and the rows' classes; 0: none
+	counts      uint32 // entries of the list of counts; 0: none
+	at          int64  // of the payload in the file
+	checksum    uint32 // of the payload
+	last        place  // of the last row, to know the table again
+	verified    atomic.Bool
 }
 
 // uncounted says that the rows are of too many minutes to list them.
@@ -41,8 +43,8 @@ const uncounted = 1<<32 - 1
 
 const (
 	indexMagic      = "MRIX"
-	indexVersion    = 1
-	indexHeaderSize = 84
+	indexVersion    = 2
+	indexHeaderSize = 104
 	minuteSize      = 24
 	// maxIndexBlock bounds what a header may claim.
 	maxIndexBlock = 64 << 20
@@ -60,7 +62,12 @@ func (b *indexBlock) minutesSize() int64 {
 }
 
 func (b *indexBlock) payloadSize() int64 {
-	return b.minutesSize() + int64(b.traces) + int64(b.grams)
+	return b.minutesSize() + int64(b.traces) + int64(b.grams) + int64(b.shapes) + int64(b.counts)*classCountSize
+}
+
+// shapesAt returns where in the file the shapes are.
+func (b *indexBlock) shapesAt() int64 {
+	return b.at + b.minutesSize() + int64(b.traces) + int64(b.grams)
 }
 
 func (b *indexBlock) header() []byte {
@@ -79,7 +86,10 @@ func (b *indexBlock) header() []byte {
 	h = le.AppendUint64(h, uint64(b.last.offset))
 	h = le.AppendUint32(h, uint32(b.last.partition))
 	h = le.AppendUint32(h, uint32(b.last.ordinal))
-	h = le.AppendUint32(h, 0)
+	h = le.AppendUint32(h, b.shapes)
+	h = le.AppendUint32(h, b.counts)
+	h = le.AppendUint64(h, uint64(b.minArrived))
+	h = le.AppendUint64(h, uint64(b.maxArrived))
 	h = le.AppendUint32(h, b.checksum)
 	return le.AppendUint32(h, crc32.Checksum(h, castagnoli))
 }
@@ -98,13 +108,20 @@ func parseIndexBlock(h []byte, at int64) (*indexBlock, error) {
 	}
 	b := &indexBlock{
 		first: int64(le.Uint64(h[8:])), rows: le.Uint32(h[16:]), minutes: le.Uint32(h[20:]),
-		minTime: int64(le.Uint64(h[24:])), maxTime: int64(le.Uint64(h[32:])),
+		blockBounds: blockBounds{
+			minTime: int64(le.Uint64(h[24:])), maxTime: int64(le.Uint64(h[32:])),
+			minArrived: int64(le.Uint64(h[80:])), maxArrived: int64(le.Uint64(h[88:])),
+		},
 		traces: le.Uint32(h[40:]), grams: le.Uint32(h[44:]),
 		last: place{
 			time: int64(le.Uint64(h[48:])), offset: int64(le.Uint64(h[56:])),
 			partition: int32(le.Uint32(h[64:])), ordinal: int32(le.Uint32(h[68:])),
 		},
-		checksum: le.Uint32(h[76:]), at: at + indexHeaderSize,
+		shapes: le.Uint32(h[72:]), counts: le.Uint32(h[76:]),
+		checksum: le.Uint32(h[96:]), at: at + indexHeaderSize,
+	}
+	if b.shapes > 0 && int64(b.shapes) < int64(b.rows)+shapesHeader {
+		return nil, errIndexBlock
 	}
 	if b.first < 0 || b.rows == 0 || b.payloadSize() > maxIndexBlock || b.traces%filterLine != 0 || b.grams&(b.grams-1) != 0 {
 		return nil, errIndexBlock
@@ -273,4 +290,49 @@ func (f *indexFile) mayHaveGrams(b *indexBlock, grams []uint32) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// readShapes returns the block's shapes, nil if it has none.
+func (f *indexFile) readShapes(b *indexBlock) (*shapeList, error) {
+	if b.shapes == 0 {
+		return nil, nil
+	}
+	if err := f.verify(b); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, int64(b.shapes)-int64(b.rows))
+	if _, err := f.file.ReadAt(raw, b.shapesAt()); err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	return parseShapes(raw)
+}
+
+// readClasses returns the classes of the block's rows.
+func (f *indexFile) readClasses(b *indexBlock) ([]uint8, error) {
+	if err := f.verify(b); err != nil {
+		return nil, err
+	}
+	out := make([]uint8, b.rows)
+	if _, err := f.file.ReadAt(out, b.shapesAt()+int64(b.shapes)-int64(b.rows)); err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	return out, nil
+}
+
+// readCounts returns the block's list of counts.
+func (f *indexFile) readCounts(b *indexBlock) ([]classCount, error) {
+	if err := f.verify(b); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, int64(b.counts)*classCountSize)
+	if _, err := f.file.ReadAt(raw, b.shapesAt()+int64(b.shapes)); err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	out := make([]classCount, b.counts)
+	for i := range out {
+		e := raw[i*classCountSize:]
+		le := binary.LittleEndian
+		out[i] = classCount{le.Uint16(e), e[2], int64(le.Uint32(e[4:])), int64(le.Uint64(e[8:]))}
+	}
+	return out, nil
 }

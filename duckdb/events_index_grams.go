@@ -47,15 +47,7 @@ var gramClass = func() (t [256]uint16) {
 // gramSet is the set of grams of a block, each a bit by its hash.
 type gramSet struct {
 	bits [1 << gramBits / 64]uint64
-	// seen holds short messages whose grams are in the set: services say the same
-	// few things over and over.
-	seen [64]struct {
-		n    uint8
-		text [seenText]byte
-	}
 }
-
-const seenText = 40
 
 func wordHash(window uint64) uint32 {
 	return uint32((window & 0xFFFFFFFF) * 0x9E3779B97F4A7C15 >> (64 - gramBits))
@@ -65,29 +57,18 @@ func numberHash(window uint64) uint32 {
 	return uint32((window & 0xFFFFFFFFFFFF) * 0xC2B2AE3D27D4EB4F >> (64 - gramBits))
 }
 
-// add adds the grams of a message and returns whether it is all ASCII.
-func (s *gramSet) add(m []byte) (ascii bool) {
-	if n := len(m); n > 0 && n <= seenText {
-		known := &s.seen[(uint(m[0])+uint(m[n/2])+uint(n)*7)%uint(len(s.seen))]
-		if int(known.n) == n && string(known.text[:n]) == string(m) {
-			return true
-		}
-		if ascii = s.scan(m); ascii {
-			known.n = uint8(copy(known.text[:], m))
-		}
-		return ascii
-	}
-	return s.scan(m)
-}
-
-// scan runs for every byte of nearly every message: one look-up in a table and two
-// tests a byte.
-func (s *gramSet) scan(m []byte) (ascii bool) {
+// add adds the grams of a message, those without digits only if words is true, and
+// returns whether it is all ASCII. It runs for nearly every message that is not the
+// same as one just before: one look-up in a table and two tests a byte.
+func (s *gramSet) add(m []byte, words bool) (ascii bool) {
 	var window uint64
 	// Of the bytes before: which were digits, and how many in a row made a run, or
 	// letters and digits.
 	var digits uint32
-	run, alnum := 0, 0
+	run, alnum, shortest := 0, 0, wordGram
+	if !words {
+		shortest = len(m) + 1
+	}
 	ascii = true
 	for _, c := range m {
 		k := gramClass[c]
@@ -105,7 +86,7 @@ func (s *gramSet) scan(m []byte) (ascii bool) {
 		run++
 		window = window<<8 | uint64(k&0xFF)
 		if digits&(1<<wordGram-1) == 0 {
-			if run >= wordGram {
+			if run >= shortest {
 				h := wordHash(window)
 				s.bits[h/64] |= 1 << (h % 64)
 			}
@@ -119,19 +100,18 @@ func (s *gramSet) scan(m []byte) (ascii bool) {
 }
 
 // gramsOf returns the hashes of the grams that every message has which contains
-// text, whatever the case of its letters. None: nothing is known.
-func gramsOf(text string) []uint32 {
+// text, whatever the case of its letters; with words false those that have digits
+// only. None: nothing is known.
+func gramsOf(text string, words bool) []uint32 {
 	var s gramSet
-	s.add([]byte(text))
+	s.add([]byte(text), words)
 	return s.hashes(nil)
 }
 
 func (s *gramSet) hashes(dst []uint32) []uint32 {
 	for i, w := range s.bits {
-		for b := range uint32(64) {
-			if w>>b&1 == 1 {
-				dst = append(dst, uint32(i)*64+b)
-			}
+		for ; w != 0; w &= w - 1 {
+			dst = append(dst, uint32(i)*64+uint32(mathbits.TrailingZeros64(w)))
 		}
 	}
 	return dst

@@ -332,7 +332,7 @@ func TestIndexAfterFailedWrite(t *testing.T) {
 
 // FuzzIndexBlock parses damaged headers.
 func FuzzIndexBlock(f *testing.F) {
-	b := &indexBlock{first: 5, rows: 7, minutes: 2, minTime: -3, maxTime: 9, traces: 128, grams: 512, last: place{9, 1, 2, 3}, checksum: 77}
+	b := &indexBlock{first: 5, rows: 7, minutes: 2, blockBounds: blockBounds{-3, 9, 4, 5}, traces: 128, grams: 512, shapes: 99, counts: 3, last: place{9, 1, 2, 3}, checksum: 77}
 	f.Add(b.header())
 	f.Add(bytes.Repeat([]byte{0}, indexHeaderSize))
 	f.Fuzz(func(t *testing.T, h []byte) {
@@ -340,7 +340,7 @@ func FuzzIndexBlock(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := b.header(); binary.LittleEndian.Uint32(h[5:]) == 0 && !bytes.Equal(again[8:72], h[8:72]) {
+		if again := b.header(); binary.LittleEndian.Uint32(h[5:]) == 0 && !bytes.Equal(again[8:96], h[8:96]) {
 			t.Errorf("%x became %x", h, again)
 		}
 		if b.payloadSize() < 0 || b.payloadSize() > maxIndexBlock {
@@ -351,7 +351,7 @@ func FuzzIndexBlock(f *testing.F) {
 
 // TestIndexHeader: what is written is read again.
 func TestIndexHeader(t *testing.T) {
-	b := &indexBlock{first: 1 << 40, rows: 7, minutes: 2, minTime: -3, maxTime: 9, traces: 128, grams: 512, last: place{9, 1, 2, 3}, checksum: 77, at: 100 + indexHeaderSize}
+	b := &indexBlock{first: 1 << 40, rows: 7, minutes: 2, blockBounds: blockBounds{-3, 9, 4, 5}, traces: 128, grams: 512, shapes: 99, counts: 3, last: place{9, 1, 2, 3}, checksum: 77, at: 100 + indexHeaderSize}
 	got, err := parseIndexBlock(b.header(), 100)
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", b) {
 		t.Errorf("%+v became %+v, %v", b, got, err)
@@ -373,12 +373,18 @@ func FuzzFold(f *testing.F) {
 			}
 		}
 		b := newBlockBuilder("t", 0)
-		b.addMessage([]byte(text))
+		class := b.addMessage([]byte(text))
+		probe := newTextProbe(&millrace.Filter{Op: millrace.FilterText, Value: word})
+		if class > 0 {
+			if v := probe.of(b.shapes.list[class-1]); v != maybe && v != sure(want) {
+				t.Errorf("%q in %q: %v, but verdict %d", word, text, want, v)
+			}
+		}
 		if !want || b.odd {
 			return
 		}
 		have := b.grams.hashes(nil)
-		for _, g := range gramsOf(word) {
+		for _, g := range gramsOf(word, class == 0) {
 			if !slices.Contains(have, g) {
 				t.Errorf("%q contains %q but not its gram %d", text, word, g)
 			}

@@ -124,14 +124,22 @@ func (x *eventIndex) keep(blocks []sealed) error {
 	return nil
 }
 
-// publish tells upkeep which rows are about to become a block. Called with build.
+// publish tells upkeep and searches which rows are about to become a block. Called
+// with build.
 func (x *eventIndex) publish() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.gathering = rowSpan{}
-	if x.current != nil {
-		x.gathering = rowSpan{x.current.table, x.current.first, 0}
+	x.gathering = gathering{}
+	if c := x.current; c != nil {
+		x.gathering = gathering{c.table, c.first, c.first + int64(c.rows), c.bounds}
 	}
+}
+
+// gathering is the rows of a table that are about to become a block.
+type gathering struct {
+	table    string
+	from, to int64
+	blockBounds
 }
 
 // rowSpan is a range of rows of a table, to exclusive.
@@ -141,19 +149,16 @@ type rowSpan struct {
 }
 
 // missing returns the first rows of segs that should be in a block and are not,
-// newest day first: a whole block's worth, or less where no more can come.
+// newest day first: at most a whole block's worth.
 func (x *eventIndex) missing(segs []segment) (rowSpan, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	size := int64(x.blockRows)
 	for i := len(segs) - 1; i >= 0; i-- {
 		g := segs[i]
-		ends := g.rows // where no more can come
-		if i == len(segs)-1 {
-			ends = 0
-		}
+		end := g.rows
 		if x.gathering.table == g.name {
-			ends = min(x.gathering.from, g.rows)
+			end = min(x.gathering.from, end)
 		}
 		from := int64(0)
 		var blocks []*indexBlock
@@ -166,15 +171,8 @@ func (x *eventIndex) missing(segs []segment) (rowSpan, bool) {
 			}
 			from = b.end()
 		}
-		rest := g.rows - from
-		if x.gathering.table == g.name {
-			rest = ends - from
-		}
-		if rest >= size {
-			return rowSpan{g.name, from, from + size}, true
-		}
-		if rest > 0 && from < ends {
-			return rowSpan{g.name, from, ends}, true
+		if from < end {
+			return rowSpan{g.name, from, min(end, from+size)}, true
 		}
 	}
 	return rowSpan{}, false
@@ -207,17 +205,17 @@ func (db *DB) indexEvents(ctx context.Context, _ time.Time) (more bool, err erro
 
 // readBlock makes a block from stored rows.
 func readBlock(ctx context.Context, c *conn, span rowSpan) (*blockBuilder, error) {
-	r, err := c.stream(ctx, fmt.Sprintf(`SELECT rowid, time, "partition", "offset", ordinal, weight, trace_uuid, trace_text, message
+	r, err := c.stream(ctx, fmt.Sprintf(`SELECT rowid, time, "partition", "offset", ordinal, weight, trace_uuid, trace_text, message, arrived
 		FROM %s WHERE rowid >= %d AND rowid < %d`, ident(span.table), span.from, span.to))
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
 	b := newBlockBuilder(span.table, span.from)
-	newest := int64(-1)
 	for r.next() {
-		t := r.int64(1)
-		b.addTime(t, r.int64(5))
+		if r.int64(0) != span.from+int64(b.rows) {
+			return nil, fmt.Errorf("rows %d to %d: row %d comes after %d others", span.from, span.to, r.int64(0), b.rows)
+		}
 		switch text := r.bytes(7); {
 		case !r.isNull(6):
 			id := (*[2]uint64)(r.at(6, 16))
@@ -225,11 +223,9 @@ func readBlock(ctx context.Context, c *conn, span rowSpan) (*blockBuilder, error
 		case len(text) > 0:
 			b.addTrace(text)
 		}
-		b.addMessage(r.bytes(8))
-		b.rows++
-		if row := r.int64(0); row > newest {
-			newest, b.last = row, place{t, int32(r.int64(2)), r.int64(3), int32(r.int64(4))}
-		}
+		t := r.int64(1)
+		b.addRow(t, r.int64(9), r.int64(5), r.bytes(8))
+		b.last = place{t, int32(r.int64(2)), r.int64(3), int32(r.int64(4))}
 	}
 	if r.err != nil {
 		return nil, r.err

@@ -12,6 +12,7 @@ import (
 // condition is SQL text over a day table, with its parameters, in order.
 type condition struct {
 	layout *layout
+	texts  texts
 	sql    strings.Builder
 	args   []any
 }
@@ -28,6 +29,9 @@ func (c *condition) add(sql string, args ...any) {
 func (c *condition) filter(f *millrace.Filter) {
 	if f == nil {
 		c.add("true")
+		return
+	}
+	if c.knownText(f) {
 		return
 	}
 	switch f.Op {

@@ -90,6 +90,9 @@ func (in *instance) registerFunctions() error {
 			return err
 		}
 	}
+	if err := bitOf.register(in.writer); err != nil {
+		return err
+	}
 	return containsFold.register(in.writer)
 }
 

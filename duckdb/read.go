@@ -52,7 +52,7 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 	if q.Limit < 1 || q.Limit > maxEvents {
 		return nil, millrace.Errorf(millrace.ErrInvalid, "limit: %d: must be between 1 and %d", q.Limit, maxEvents)
 	}
-	s := &search{q: q, want: q.Limit + 1, index: db.index} // one more tells whether there is a next page
+	s := &search{q: q, want: q.Limit + 1, db: db, index: db.index} // one more tells whether there is a next page
 	if q.Cursor != "" {
 		p, err := parseCursor(q.Cursor)
 		if err != nil {
@@ -71,7 +71,7 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 			page.Next = hits[q.Limit-1].cursor()
 		}
 		var err error
-		page.Events, err = readHits(ctx, c, hits)
+		page.Events, err = db.readHits(ctx, c, hits)
 		return err
 	})
 	if err != nil {

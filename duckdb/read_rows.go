@@ -24,18 +24,24 @@ const storedColumnsV1 = `rowid, time, kind, level, concat_ws(chr(64976), project
 	arrived, "partition", "offset", ordinal, attrs`
 
 // readHits reads events whole, in the order of hits.
-func readHits(ctx context.Context, c *conn, hits []hit) ([]millrace.StoredEvent, error) {
+func (db *DB) readHits(ctx context.Context, c *conn, hits []hit) ([]millrace.StoredEvent, error) {
 	out := make([]millrace.StoredEvent, len(hits))
 	at := map[string][]int{} // indexes in hits, by table
 	for i, h := range hits {
 		at[h.table] = append(at[h.table], i)
 	}
+	var lists [][]int
 	for _, name := range slices.Sorted(maps.Keys(at)) {
-		if err := readTable(ctx, c, name, hits, at[name], out); err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
+		lists = append(lists, readLists(hits, at[name])...)
 	}
-	return out, nil
+	err := db.spread(ctx, c, len(lists), func(c *conn, i int) error {
+		name := hits[lists[i][0]].table
+		if err := readRows(ctx, c, name, hits, lists[i], out); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Rows that one statement reads. DuckDB skips the vectors between the numbers of
@@ -47,25 +53,26 @@ const (
 	longList  = 3 * shortList
 )
 
-// readTable reads the hits with the indexes at, which are all of one table, into
-// the same places of out.
-func readTable(ctx context.Context, c *conn, name string, hits []hit, at []int, out []millrace.StoredEvent) error {
+// readLists shares the hits with the indexes at, which are all of one table, out
+// among statements.
+func readLists(hits []hit, at []int) (lists [][]int) {
 	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(hits[a].row, hits[b].row) })
 	span := func(n int) int64 { return hits[at[n-1]].row - hits[at[0]].row }
+	// Short lists are of equal length and an even number, for two connections to share.
+	pairs := (len(at) + 2*shortList - 1) / (2 * shortList)
+	short := (len(at) + 2*pairs - 1) / (2 * pairs)
 	for len(at) > 0 {
 		n := 1
 		for n < len(at) && span(n+1) < readSpan {
 			n++
 		}
 		if n < longList && span(n) > int64(2*n) {
-			n = min(len(at), shortList)
+			n = min(len(at), short)
 		}
-		if err := readRows(ctx, c, name, hits, at[:n], out); err != nil {
-			return err
-		}
+		lists = append(lists, at[:n])
 		at = at[n:]
 	}
-	return nil
+	return lists
 }
 
 // readRows reads the hits with the indexes at, which ascend by row.

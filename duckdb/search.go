@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,18 +14,22 @@ import (
 // and then reads them whole: what a filter does not need is not read for the
 // rows that go.
 //
-// Times are roughly ascending in a day table, so that DuckDB skips row groups
-// outside a time window; but it would read a whole day to find the newest 100.
-// So the search goes backwards in windows, each as wide as should do by what the
-// ones before held: nothing is read twice. Within a window only those rows are
-// looked at that the index does not rule out.
+// DuckDB would read a whole day to find the newest 100. So the search goes backwards
+// in windows of time, each as wide as should do by what the ones before held: nothing
+// is read twice. Within a window only those rows are looked at that the index does
+// not rule out.
 type search struct {
 	q     millrace.EventQuery
 	want  int
 	below *place
+	db    *DB
 	index *eventIndex
-	days  []*day
+	probe *probe
 	found []hit // newest first
+
+	spans  []*span // by the time of their newest event, newest first
+	taken  int     // of spans, in pieces
+	pieces []piece
 }
 
 // hit is a row that was found; it stays where it is while the snapshot lasts.
@@ -38,7 +43,7 @@ type hit struct {
 type day struct {
 	segment
 	layout *layout
-	blocks []*indexBlock
+	spans  []*span
 }
 
 // openDays returns the day tables with events in [from, to), with what a filter
@@ -50,7 +55,8 @@ func openDays(ctx context.Context, c *conn, x *eventIndex, q millrace.EventQuery
 	}
 	var out []*day
 	for _, g := range overlapping(segs, q.From, q.To) {
-		d := &day{segment: g, blocks: x.blocks(g.name, g.rows)}
+		d := &day{segment: g}
+		d.spans = d.spansOf(x.blocks(g.name, g.rows))
 		if d.layout, err = layoutFor(ctx, c, g.name, q.Filter); err != nil {
 			return nil, fmt.Errorf("search %s: %w", g.name, err)
 		}
@@ -60,84 +66,46 @@ func openDays(ctx context.Context, c *conn, x *eventIndex, q millrace.EventQuery
 }
 
 func (s *search) run(ctx context.Context, c *conn) error {
-	var err error
-	if s.days, err = openDays(ctx, c, s.index, s.q); err != nil || len(s.days) == 0 {
+	days, err := openDays(ctx, c, s.index, s.q)
+	if err != nil {
 		return err
 	}
-	lo, hi := s.days[0].minTime, s.days[0].maxTime
-	var rows int64
-	for _, d := range s.days {
-		lo, hi, rows = min(lo, d.minTime), max(hi, d.maxTime), rows+d.rows
+	s.probe = newProbe(s.q.Filter)
+	lo, hi := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, d := range days {
+		for _, p := range d.spans {
+			if p.overlaps(s.q.From, s.q.To) {
+				s.spans = append(s.spans, p)
+				lo, hi = min(lo, p.minTime), max(hi, p.maxTime)
+			}
+		}
 	}
-	width := s.firstWindow(float64(hi)-float64(lo), rows)
+	slices.SortFunc(s.spans, func(a, b *span) int { return cmp.Compare(b.maxTime, a.maxTime) })
 	lo, hi = max(lo, s.q.From), min(satAdd(hi, 1), s.q.To)
+	work := 1.0
 	for to := hi; to > lo && len(s.found) < s.want; {
-		from := lo
-		if w := float64(to) - width; w > float64(lo) {
-			from = min(int64(w), to-1)
+		from, err := s.windowStart(lo, to, work)
+		if err != nil {
+			return err
 		}
 		before := len(s.found)
 		if err := s.window(ctx, c, from, to); err != nil {
 			return err
 		}
-		to, width = from, s.nextWindow(width, len(s.found)-before)
+		to, work = from, s.nextWork(work, len(s.found)-before)
 	}
 	return nil
 }
 
-// Rows that a first window should hold: with a filter over numbers, as many as
-// are looked at in the time that another window costs; over texts, which cost 20
-// times as much, fewer.
-const (
-	firstRows    = 4 // times the rows wanted
-	firstFilters = 100_000
-	firstTexts   = 8_000
-	minWindow    = float64(time1ms)
-	time1ms      = 1_000_000
-)
-
-// firstWindow is the width that holds the rows to look at first if the rows are
-// spread evenly over span.
-func (s *search) firstWindow(span float64, rows int64) float64 {
-	first := float64(firstRows * s.want)
-	if s.q.Filter != nil {
-		first = max(first, firstFilters)
-		if readsText(s.q.Filter, s.days) {
-			first = max(float64(firstRows*s.want), firstTexts)
-		}
-	}
-	return max(span*min(first/float64(max(rows, 1)), 1), minWindow)
-}
-
-// readsText reports whether a filter reads the message or attributes without a
-// column.
-func readsText(f *millrace.Filter, days []*day) bool {
-	if f == nil {
-		return false
-	}
-	if f.Op == millrace.FilterText {
-		return true
-	}
-	if f.Field != "" && f.Field != "trace_id" {
-		l := days[len(days)-1].layout
-		_, text := l.texts[f.Field]
-		a, attr := l.attrs[f.Field]
-		if f.Field == "message" || !text && (!attr || !a.full) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(f.Sub, func(sub *millrace.Filter) bool { return readsText(sub, days) })
-}
-
-// nextWindow returns the width of the next window after one with found rows: half
-// as much again as should hold what is left, between half the width of this one
+// nextWork returns the work of the next window after one with found rows: half
+// as much again as should hold what is left, between half the work of this one
 // and eight times it.
-func (s *search) nextWindow(width float64, found int) float64 {
+func (s *search) nextWork(work float64, found int) float64 {
 	times := 8.0
 	if found > 0 {
 		times = min(max(1.5*float64(s.want-len(s.found))/float64(found), 0.5), times)
 	}
-	return width * times
+	return work * times
 }
 
 // overlapping returns the segments with event times in [from, to).
@@ -154,21 +122,27 @@ func overlapping(segs []segment, from, to int64) []segment {
 // window adds the newest matching events of [from, to), which is older than
 // everything found so far.
 func (s *search) window(ctx context.Context, c *conn, from, to int64) error {
-	var got []hit
-	for _, d := range s.days {
-		if d.minTime >= to || d.maxTime < from {
-			continue
-		}
-		parts, err := d.candidates(s.index, s.q.Filter, from, to)
-		if err != nil {
-			return fmt.Errorf("search %s: %w", d.name, err)
-		}
-		for _, p := range parts {
-			if got, err = s.part(ctx, c, d, p, got); err != nil {
-				return fmt.Errorf("search %s: %w", d.name, err)
-			}
+	var in []*span
+	for _, p := range s.spans[:s.taken] {
+		if p.overlaps(from, to) && p.found.may {
+			in = append(in, p)
 		}
 	}
+	slices.SortFunc(in, func(a, b *span) int {
+		return cmp.Or(cmp.Compare(a.day.name, b.day.name), cmp.Compare(a.first, b.first))
+	})
+	parts := joinSpans(in)
+	each := make([][]hit, len(parts))
+	err := s.db.spread(ctx, c, len(parts), func(c *conn, i int) (err error) {
+		if each[i], err = s.part(ctx, c, parts[i], from, to); err != nil {
+			return fmt.Errorf("search %s: %w", parts[i].day.name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	got := slices.Concat(each...)
 	slices.SortFunc(got, func(a, b hit) int { return b.compare(a.place) })
 	s.found = append(s.found, got[:min(len(got), s.want-len(s.found))]...)
 	return nil
@@ -178,17 +152,17 @@ func (s *search) window(ctx context.Context, c *conn, from, to int64) error {
 // newest costs more than the search: it then looks at the time of every row.
 const manyHits = 20_000
 
-// part appends the matching rows of a part to got: all of them, or at least the
-// newest that are wanted.
-func (s *search) part(ctx context.Context, c *conn, d *day, p part, got []hit) ([]hit, error) {
-	cond := condition{layout: d.layout}
-	p.restrict(&cond)
-	cond.selection(s.q, p.from, p.to)
+// part returns the matching rows of a part: all of them, or at least the newest
+// that are wanted.
+func (s *search) part(ctx context.Context, c *conn, p *part, from, to int64) (got []hit, err error) {
+	cond, err := p.condition(s.index, s.probe, s.q, from, to)
+	if err != nil {
+		return nil, err
+	}
 	if s.below != nil {
 		cond.before(*s.below)
 	}
-	query := `SELECT time, "partition", "offset", ordinal, rowid FROM ` + ident(d.name) + " WHERE " + cond.sql.String()
-	before := len(got)
+	query := `SELECT time, "partition", "offset", ordinal, rowid FROM ` + ident(p.day.name) + " WHERE " + cond.sql.String()
 	read := func(tail string) error {
 		r, err := c.query(ctx, query+tail, cond.args...)
 		if err != nil {
@@ -196,35 +170,19 @@ func (s *search) part(ctx context.Context, c *conn, d *day, p part, got []hit) (
 		}
 		defer r.close()
 		for r.next() {
-			got = append(got, hit{place{r.int64(0), int32(r.int64(1)), r.int64(2), int32(r.int64(3))}, d.name, r.int64(4)})
+			got = append(got, hit{place{r.int64(0), int32(r.int64(1)), r.int64(2), int32(r.int64(3))}, p.day.name, r.int64(4)})
 		}
 		return r.err
 	}
 	if err := read(fmt.Sprintf(" LIMIT %d", manyHits)); err != nil {
 		return nil, err
 	}
-	if len(got)-before < manyHits {
+	if len(got) < manyHits {
 		return got, nil
 	}
-	got = got[:before]
+	got = got[:0]
 	// The number of the row, which decides nothing, keeps DuckDB from reading the
 	// rows found in a second pass over the table, slower by far for so few columns.
-	return got, read(fmt.Sprintf(` ORDER BY time DESC, "partition" DESC, "offset" DESC, ordinal DESC, rowid LIMIT %d`, s.want))
-}
-
-// part is a range of rows of a day table within a window.
-type part struct {
-	from, to    int64 // event time, to exclusive
-	first, last int64 // numbers of rows, last exclusive; the whole table: 0, all
-}
-
-const allRows = math.MaxInt64
-
-func (p *part) restrict(c *condition) {
-	if p.first > 0 {
-		c.add(fmt.Sprintf("rowid >= %d AND ", p.first))
-	}
-	if p.last < allRows {
-		c.add(fmt.Sprintf("rowid < %d AND ", p.last))
-	}
+	err = read(fmt.Sprintf(` ORDER BY time DESC, "partition" DESC, "offset" DESC, ordinal DESC, rowid LIMIT %d`, s.want))
+	return got, err
 }
