@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -9,13 +10,18 @@ import (
 )
 
 // TestBenchSearch measures how soon questions are answered over BENCH_ROWS rows
-// (20,000,000), stored over HTTP before.
+// (20,000,000), stored over HTTP before. BENCH_DATA=DIR keeps what is stored there
+// and, the next time, asks only.
 func TestBenchSearch(t *testing.T) {
 	if os.Getenv("MILLRACE_BENCH") == "" {
 		t.Skip("takes minutes and the whole machine: make bench")
 	}
-	s := benchServer(t, benchOptions{})
-	r, err := bench.Search(t.Context(), s, bench.SearchJob{Rows: int64(benchNumber(t, "BENCH_ROWS", 20_000_000))})
+	job := bench.SearchJob{Rows: int64(benchNumber(t, "BENCH_ROWS", 20_000_000)), Asks: benchNumber(t, "BENCH_ASKS", 30)}
+	o := benchOptions{profile: os.Getenv("BENCH_PROFILE")}
+	if kept := os.Getenv("BENCH_DATA"); kept != "" {
+		job.Kept, o.data = filepath.Join(kept, "stored.json"), filepath.Join(kept, "data")
+	}
+	r, err := bench.Search(t.Context(), benchServer(t, o), job)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,12 +47,16 @@ type benchOptions struct {
 	config  string // YAML
 	binary  string // of another millrace; empty is this one
 	cores   int    // processors it may use; 0: all
+	data    string // its directory; empty: a new one
 }
 
 // benchServer starts a server.
 func benchServer(t *testing.T, o benchOptions) *bench.Server {
 	t.Helper()
-	data := benchDir(t)
+	data := o.data
+	if data == "" {
+		data = benchDir(t)
+	}
 	serve := []string{"serve", "--data", data, "--http", "127.0.0.1:0", "--log", "warn"}
 	if o.config != "" {
 		path := filepath.Join(t.TempDir(), "bench.yaml")

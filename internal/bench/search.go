@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
@@ -22,6 +24,9 @@ type SearchJob struct {
 	Rows int64   // lines to store; default 20M
 	Rate float64 // lines a second, which the server must keep up with; default 150,000
 	Asks int     // times that each question is asked; default 30
+	// Kept is a file that notes what the server's data directory holds once all is
+	// stored. If it is there, nothing is stored: the questions are asked again.
+	Kept string
 }
 
 // searchHours is how many hours of the past the rows belong to.
@@ -58,43 +63,32 @@ type SearchAnswer struct {
 	P50, P95, P99, Slowest time.Duration
 }
 
-// Search stores rows over HTTP, waits until the server is at rest, and asks one
-// question after the other.
+// Search stores rows over HTTP, unless they are there, waits until the server is
+// at rest, and asks one question after the other.
 func Search(ctx context.Context, s *Server, job SearchJob) (*SearchResult, error) {
 	job.defaults()
 	c, err := client.New(s.URL, client.Options{})
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	from := started.Truncate(time.Hour).Add(-(searchHours + 2) * time.Hour)
-	other, needle, err := sendLogs(ctx, s.URL, job.Rows/logShare, from)
+	have, err := readSearchRows(job.Kept)
+	if err == nil && have.Rows == 0 {
+		if have, err = storeSearchRows(ctx, s, c, job); err == nil {
+			err = have.keep(job.Kept)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	lines := float64(job.Rows - other)
-	load := Load{Rate: job.Rate, For: time.Duration(lines / job.Rate * 1e9), Hours: searchHours, From: from}
-	senders, err := load.Prepare(s.URL)
-	if err != nil {
-		return nil, err
-	}
-	sent, err := senders.Run(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r := &SearchResult{Rows: sent.Lines + other}
-	if _, err := Drained(ctx, c, r.Rows); err != nil {
-		return nil, err
-	}
-	r.Storing = time.Since(started)
 	if _, err := s.Settle(ctx); err != nil {
 		return nil, err
 	}
-	trace, err := anyTrace(ctx, c, from.Add(searchHours/2*time.Hour))
+	trace, err := anyTrace(ctx, c, have.From.Add(searchHours/2*time.Hour))
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range searchQuestions(from, needle, trace) {
+	r := &SearchResult{Rows: have.Rows, Storing: have.Storing}
+	for _, q := range searchQuestions(have.From, have.Needle, trace) {
 		a, err := q.measure(ctx, c, job.Asks)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.name, err)
@@ -102,6 +96,66 @@ func Search(ctx context.Context, s *Server, job SearchJob) (*SearchResult, error
 		r.Answers = append(r.Answers, a)
 	}
 	return r, nil
+}
+
+// searchRows is what a server has stored to be asked about.
+type searchRows struct {
+	From    time.Time
+	Rows    int64
+	Needle  string // a number in one message
+	Storing time.Duration
+}
+
+// readSearchRows returns what is stored: no rows if the file is not there.
+func readSearchRows(path string) (have searchRows, err error) {
+	raw, err := os.ReadFile(path)
+	if path == "" || errors.Is(err, fs.ErrNotExist) {
+		return have, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &have)
+	}
+	if err != nil {
+		return have, fmt.Errorf("read what is stored: %w", err)
+	}
+	return have, nil
+}
+
+func (h *searchRows) keep(path string) error {
+	if path == "" {
+		return nil
+	}
+	raw, err := json.Marshal(h)
+	if err == nil {
+		err = os.WriteFile(path, raw, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("note what is stored: %w", err)
+	}
+	return nil
+}
+
+func storeSearchRows(ctx context.Context, s *Server, c *client.Client, job SearchJob) (have searchRows, err error) {
+	started := time.Now()
+	have.From = started.Truncate(time.Hour).Add(-(searchHours + 2) * time.Hour)
+	var other int64
+	if other, have.Needle, err = sendLogs(ctx, s.URL, job.Rows/logShare, have.From); err != nil {
+		return have, err
+	}
+	lines := float64(job.Rows - other)
+	load := Load{Rate: job.Rate, For: time.Duration(lines / job.Rate * 1e9), Hours: searchHours, From: have.From}
+	senders, err := load.Prepare(s.URL)
+	if err != nil {
+		return have, err
+	}
+	sent, err := senders.Run(ctx)
+	if err != nil {
+		return have, err
+	}
+	have.Rows = sent.Lines + other
+	_, err = Drained(ctx, c, have.Rows)
+	have.Storing = time.Since(started)
+	return have, err
 }
 
 // sendLogs sends at least n lines of application logs, spread over the hours, and
