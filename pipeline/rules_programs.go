@@ -76,12 +76,9 @@ func RulesOptions(hashKey []byte, countries *transform.CountryFile) transform.Op
 // CompileRules compiles a version. The error is a *transform.Error with every
 // violation.
 func CompileRules(v *millrace.RuleVersion, opts transform.Options) (*transform.Program, error) {
-	rules, err := transform.Parse([]byte(v.Text))
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if opts.Learned, err = transform.ParseURLLearning(v.Learned); err != nil {
 		return nil, err
 	}
-	return transform.Compile(rules, opts)
+	return transform.Load([]byte(v.Text), opts)
 }

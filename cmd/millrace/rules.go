@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -136,6 +137,9 @@ func (c *rulesSetCmd) Run(e *env) error {
 	text, err := readInput(e, c.File)
 	if err != nil {
 		return err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return millrace.Errorf(millrace.ErrInvalid, "%s has no rules in it; millrace rules remove takes a source's rules away", c.File)
 	}
 	body, err := json.Marshal(map[string]any{"rules": string(text), "note": c.Note, "after": c.After})
 	if err != nil {

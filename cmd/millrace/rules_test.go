@@ -120,6 +120,13 @@ func TestRulesTry(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for ext, text := range map[string]string{
+		".skip": "steps: [{set: {a: '1'}, when: 'false'}]", ".bad": "steps:\n  - extract: {regexp: '('}\n  - dorp: x\n",
+	} {
+		if err := os.WriteFile(file+ext, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, args := range map[string][]string{
 		"here":      {"rules", "try", "--rules", file, "-"},
 		"lines":     {"rules", "try", "--rules", file, "--server", in.url, "--source", "web", "-"},
@@ -128,6 +135,28 @@ func TestRulesTry(t *testing.T) {
 		out, err := command(t, "one, took 5 ms\n", args...)
 		if err != nil || !strings.Contains(out, "took = ") || !strings.Contains(out, "a line costs ") || !strings.Contains(out, "[unanchored]") {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	for _, c := range []struct{ stdin, want string }{
+		{"", "no lines to try the rules on\nwarning: line 1, column "},
+		{"a\n", "1 lines: 1 stored\n0.0% matched a step; 0 differ from no rules\na line costs "},
+	} {
+		if out, err := command(t, c.stdin, "rules", "try", "--rules", file); err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("%q: %v\n%s lacks %s", c.stdin, err, out, c.want)
+		}
+	}
+	for want, args := range map[string][]string{
+		"the source has no stored events":         {"--source", "none", "--last", "5"},
+		"there is no rule: this is what":          {"--source", "none", "-"},
+		"every step was skipped: its condition":   {"--rules", file + ".skip", "-"},
+		"steps[0].extract.patterns[0].regexp: is": {"--rules", file + ".bad", "-"},
+	} {
+		out, err := command(t, "one\n", append([]string{"rules", "try", "--server", in.url}, args...)...)
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("%v:\n%s lacks %s", args, out, want)
 		}
 	}
 	if out, err := command(t, rules, "rules", "set", "--server", in.url, "--note", "why", "web", "-"); err != nil || !strings.Contains(out, "rules of web: version ") || !strings.Contains(out, "[unanchored]") {

@@ -90,26 +90,7 @@ func (c *rulesTryCmd) print(w io.Writer, t *pipeline.Trial) error {
 			return err
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d lines: %d stored", t.Lines, t.Kept)
-	for _, reason := range slices.Sorted(maps.Keys(t.Filtered)) {
-		fmt.Fprintf(&b, ", %d filtered (%s)", t.Filtered[reason], reason)
-	}
-	if t.Rejected > 0 {
-		fmt.Fprintf(&b, ", %d rejected", t.Rejected)
-	}
-	if t.Refused > 0 {
-		fmt.Fprintf(&b, ", and %d that ingest refuses", t.Refused)
-	}
-	fmt.Fprintf(&b, "\n%.1f%% matched a step; %d differ from ", 100*t.Matched, t.Changed)
-	if t.Current == 0 {
-		b.WriteString("no rules\n")
-	} else {
-		fmt.Fprintf(&b, "the current version %d\n", t.Current)
-	}
-	fmt.Fprintf(&b, "a line costs %s to decode and %s for the rules (the current ones: %s)\n",
-		perLine(t.DecodeNanos), perLine(t.RulesNanos), perLine(t.CurrentNanos))
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if err := printSummary(w, t, c.Last > 0); err != nil {
 		return err
 	}
 	if err := printWarnings(w, t.Warnings); err != nil {
@@ -123,6 +104,57 @@ func (c *rulesTryCmd) print(w io.Writer, t *pipeline.Trial) error {
 		return nil
 	}
 	return printTable(w, []string{"step", "matched", "unmatched", "skipped", "failed"}, rows, []bool{false, true, true, true, true})
+}
+
+// printSummary says what became of the lines, and what they cost.
+func printSummary(w io.Writer, t *pipeline.Trial, stored bool) error {
+	var b strings.Builder
+	if t.Lines+t.Refused == 0 {
+		none := "no lines to try the rules on\n"
+		if stored {
+			none = "the source has no stored events to try the rules on\n"
+		}
+		_, err := io.WriteString(w, none)
+		return err
+	}
+	fmt.Fprintf(&b, "%d lines: %d stored", t.Lines, t.Kept)
+	for _, reason := range slices.Sorted(maps.Keys(t.Filtered)) {
+		fmt.Fprintf(&b, ", %d filtered (%s)", t.Filtered[reason], reason)
+	}
+	if t.Rejected > 0 {
+		fmt.Fprintf(&b, ", %d rejected", t.Rejected)
+	}
+	if t.Refused > 0 {
+		fmt.Fprintf(&b, ", and %d that ingest refuses", t.Refused)
+	}
+	b.WriteString("\n")
+	switch {
+	case t.Lines == 0: // all refused
+	case len(t.Steps) == 0:
+		b.WriteString("there is no rule: this is what the format alone makes of them\n")
+	default:
+		writeEffect(&b, t)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeEffect says what the rules did and what they cost.
+func writeEffect(b *strings.Builder, t *pipeline.Trial) {
+	fmt.Fprintf(b, "%.1f%% matched a step; %d differ from ", 100*t.Matched, t.Changed)
+	if t.Current == 0 {
+		b.WriteString("no rules\n")
+	} else {
+		fmt.Fprintf(b, "the current version %d\n", t.Current)
+	}
+	fmt.Fprintf(b, "a line costs %s to decode and %s for the rules", perLine(t.DecodeNanos), perLine(t.RulesNanos))
+	if t.Current != 0 {
+		fmt.Fprintf(b, " (the current ones: %s)", perLine(t.CurrentNanos))
+	}
+	b.WriteString("\n")
+	if !slices.ContainsFunc(t.Steps, func(s pipeline.TrialStep) bool { return s.Events == 0 || s.Skipped < s.Events }) {
+		b.WriteString("every step was skipped: its condition (when) held for no line; the format may have found the fields already\n")
+	}
 }
 
 // printWarnings prints the lint's warnings, each with what to do about it.
