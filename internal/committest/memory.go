@@ -121,6 +121,11 @@ func (m *Memory) Commit(ctx context.Context, id int64, c *millrace.Commit) error
 		if err := c.CheckFrom(slices.Collect(maps.Values(s.positions))); err != nil {
 			return err
 		}
+		for _, want := range c.Expect {
+			if err := m.check(want); err != nil {
+				return err
+			}
+		}
 		for _, p := range c.Positions {
 			s.positions[p.Partition] = p
 		}
