@@ -16,7 +16,7 @@ import (
 )
 
 // openMeta returns an empty meta.
-func openMeta(t *testing.T) millrace.Meta {
+func openMeta(t testing.TB) millrace.Meta {
 	t.Helper()
 	m, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"))
 	if err != nil {
