@@ -180,6 +180,19 @@ func (p *HLLParts) entries(out []uint32) []uint32 {
 	return out
 }
 
+// Numbers of the mapping, for a database that answers quantiles from the buckets of
+// AppendHistParts: bucket ZeroBucket is 0, those around it are apart by
+// PerOctave to a power of two, and the least magnitude is 2^MinExponent.
+const (
+	ZeroBucket  = int(zeroBucket)
+	PerOctave   = perOctave
+	MinExponent = minExp
+)
+
+// OctaveMantissas returns the lower bounds of the buckets of an octave as the 52
+// mantissa bits of a float64, and the end of the octave, 2^52.
+func OctaveMantissas() []uint64 { return slices.Clone(octave[:]) }
+
 // BucketValues returns, by bucket, what Quantile answers for a value in it.
 func BucketValues() []float64 {
 	out := make([]float64, numBuckets)
