@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"os"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/clickhouse"
 	"github.com/millrace/millrace/duckdb"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
@@ -36,6 +37,7 @@ func TestDefaultsAreValidAndEqualThePackages(t *testing.T) {
 	f("pipeline", c.Pipeline, pipeline.DefaultOptions())
 	f("queue", c.Queue, queue.DefaultOptions())
 	f("store", c.Store, duckdb.DefaultOptions())
+	f("clickhouse", c.ClickHouse, clickhouse.DefaultOptions())
 	f("query", c.Query, query.DefaultOptions())
 }
 
@@ -78,6 +80,11 @@ var companions = map[string]map[string]string{
 	"queue.sasl.client_id":     clientCredentials,
 	"queue.sasl.client_secret": clientCredentials,
 	"queue.sasl.scope":         clientCredentials,
+
+	"clickhouse.tls":     {"clickhouse.tls.cert": "c", "clickhouse.tls.key": "k"},
+	"clickhouse.storage": {"clickhouse.storage.policy": "tiered"},
+	"meta.address":       {"clickhouse.address": "clickhouse://h"},
+	"node.roles":         {"queue.broker": "[kafka:9092]", "clickhouse.address": "clickhouse://h", "meta.address": "postgres://h"},
 }
 
 var clientCredentials = map[string]string{

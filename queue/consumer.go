@@ -42,7 +42,13 @@ type OffsetError struct {
 	// Bounds are those when the error was found; zero if they could not be
 	// read either.
 	Bounds
-	Err error
+	// Lost is what was read and is no longer in the log, because an external
+	// Kafka made a replica the leader that lacked it (an unclean election): other
+	// records have these offsets now, so that Bounds alone may not show it. Its
+	// zero value: nothing. It is noticed by a consumer that had read it, not by
+	// one that starts later.
+	Lost Regression
+	Err  error
 }
 
 // Error implements error.
@@ -213,6 +219,7 @@ func passing(err error) bool {
 // explain completes an error for the caller; nil if it was a false alarm.
 func (c *Consumer) explain(ctx context.Context, e *OffsetError) error {
 	cause := &millrace.Error{Code: millrace.ErrCorrupt, Message: "the records there cannot be read", Err: e.Err}
+	loss, isDataLoss := errors.AsType[*kgo.ErrDataLoss](e.Err)
 	switch {
 	case topicGone(e.Err):
 		if topic, err := c.q.topic(ctx); err == nil && topic.id == c.topicID {
@@ -220,11 +227,17 @@ func (c *Consumer) explain(ctx context.Context, e *OffsetError) error {
 			return nil
 		}
 		cause.Code, cause.Message = millrace.ErrNotFound, "the topic was deleted"
+	case isDataLoss:
+		cause.Code, cause.Message = millrace.ErrNotFound, fmt.Sprintf(
+			"the log lost its records from offset %d on and has others there now", loss.ResetTo)
 	case errors.Is(e.Err, kerr.OffsetOutOfRange):
 		cause.Code, cause.Message = millrace.ErrNotFound, "the log does not hold this offset"
 	}
 	if b, err := c.q.Bounds(ctx); err == nil {
 		e.Bounds = b[e.Partition]
+	}
+	if isDataLoss {
+		e.Lost = Regression{Partition: e.Partition, TopicID: c.topicID.String(), From: loss.ResetTo, To: loss.ConsumedTo}
 	}
 	e.Err = cause
 	return e

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,7 +46,7 @@ func (q *Queue) failed(op string, err error) error {
 		e.Hint = fmt.Sprintf("set max.message.bytes of topic %q to at least %d", q.opts.Topic, batchBytes)
 	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries):
 		e.Message = "the broker did not take the records within " + q.opts.Timeout.String()
-		e.Hint = "is the broker at " + strings.Join(q.addrs, ", ") + " up and reachable?"
+		e.Hint = cmp.Or(q.whyNot(), "is the broker at "+strings.Join(q.addrs, ", ")+" up and reachable?")
 	case q.cluster != nil && errors.Is(err, kerr.UnknownServerError):
 		// The broker does not say why; a full disk is the common cause.
 		e.Message = "the queue could not write to its directory"
@@ -61,6 +63,35 @@ func (q *Queue) failed(op string, err error) error {
 	return e
 }
 
+// whyTimeout bounds the search for the reason of a timeout.
+const whyTimeout = 2 * time.Second
+
+// whyNot returns why an external Kafka takes no records, as far as it says: the
+// producer retries until its time is up and keeps no reason.
+func (q *Queue) whyNot() string {
+	if q.cluster != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), whyTimeout)
+	defer cancel()
+	topic, err := q.topic(ctx)
+	if errors.Is(err, kerr.LeaderNotAvailable) {
+		return fmt.Sprintf("a partition of topic %q has no leader: all brokers that have its records are down; start them", q.opts.Topic)
+	}
+	if err != nil {
+		return ""
+	}
+	configs, err := q.topicConfigs(ctx)
+	if err != nil {
+		return ""
+	}
+	if least, err := strconv.Atoi(configs["min.insync.replicas"]); err == nil && topic.insync < least {
+		return fmt.Sprintf("a partition of topic %q has %d replicas in sync and its min.insync.replicas is %d: start the brokers that are down",
+			q.opts.Topic, topic.insync, least)
+	}
+	return ""
+}
+
 // refused completes e if the brokers refuse this client or what it asks for, and
 // reports whether that is so. None of these passes by itself.
 func (q *Queue) refused(e *millrace.Error, err error) bool {
@@ -75,7 +106,9 @@ func (q *Queue) refused(e *millrace.Error, err error) bool {
 	}
 	switch {
 	case q.refusedConnection(e, err):
-	case is(kerr.SaslAuthenticationFailed):
+	case is(kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "unexpected data in oauth response"):
+		// With OAUTHBEARER the reason comes in a message of its own (RFC 7628,
+		// section 3.2.2), which the client does not tell.
 		o := &q.opts.SASL
 		e.Message, e.Hint = fmt.Sprintf("the broker does not accept user %q with this password", o.Username),
 			fmt.Sprintf("check queue.sasl.username and what %s holds; is the mechanism %s the one the password was set for?", o.Password, o.Mechanism)

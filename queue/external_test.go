@@ -13,9 +13,13 @@ import (
 // as far as it can tell: all it has is an address.
 func TestExternalBroker(t *testing.T) {
 	broker := openQueue(t, testOptions(), t.TempDir())
+	testExternal(t, broker.Addrs(), 1)
+}
+
+func testExternal(t *testing.T, addrs []string, replication int16) {
 	opts := testOptions()
-	opts.Broker, opts.Topic, opts.Partitions = broker.Addrs(), "other", 3
-	opts.Replication = 1
+	opts.Broker, opts.Topic, opts.Partitions = addrs, "other", 3
+	opts.Replication = replication
 	q := openQueue(t, opts, "")
 	if q.Embedded() || q.Partitions() != 3 {
 		t.Errorf("embedded %v, %d partitions", q.Embedded(), q.Partitions())

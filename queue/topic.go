@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,13 +21,7 @@ import (
 func (q *Queue) ensureTopic(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, q.opts.Timeout.Std())
 	defer cancel()
-	detail, err := q.topic(ctx)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if err = q.createTopic(ctx, q.opts.Partitions); err != nil {
-			return err
-		}
-		detail, err = q.topic(ctx)
-	}
+	detail, err := q.findTopic(ctx, q.opts.Partitions)
 	if err != nil {
 		return err
 	}
@@ -56,7 +52,7 @@ func (q *Queue) checkTopic(ctx context.Context) error {
 	}
 	if n, err := strconv.Atoi(configs["max.message.bytes"]); err == nil && n < batchBytes {
 		return &millrace.Error{
-			Code: millrace.ErrInvalid, Op: "open queue",
+			Code:    millrace.ErrInvalid,
 			Message: fmt.Sprintf("topic %q takes batches of %d bytes, records need up to %d", q.opts.Topic, n, batchBytes),
 			Hint: fmt.Sprintf("kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config max.message.bytes=%d",
 				q.opts.Topic, batchBytes),
@@ -64,7 +60,7 @@ func (q *Queue) checkTopic(ctx context.Context) error {
 	}
 	if policy := configs["cleanup.policy"]; strings.Contains(policy, "compact") {
 		return &millrace.Error{
-			Code: millrace.ErrInvalid, Op: "open queue",
+			Code:    millrace.ErrInvalid,
 			Message: fmt.Sprintf("topic %q has cleanup.policy %s, which drops records", q.opts.Topic, policy),
 			Hint:    fmt.Sprintf("kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config cleanup.policy=delete", q.opts.Topic),
 		}
@@ -99,12 +95,9 @@ func (q *Queue) topicConfigs(ctx context.Context) (map[string]string, error) {
 func (q *Queue) followTopic(ctx context.Context) error {
 	q.followMu.Lock()
 	defer q.followMu.Unlock()
-	detail, err := q.topic(ctx)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		if err = q.createTopic(ctx, q.partitions); err == nil {
-			detail, err = q.topic(ctx)
-		}
-	}
+	ctx, cancel := context.WithTimeout(ctx, q.opts.Timeout.Std())
+	defer cancel()
+	detail, err := q.findTopic(ctx, q.partitions)
 	if err != nil {
 		return q.failed("follow topic", err)
 	}
@@ -122,6 +115,31 @@ func (q *Queue) followTopic(ctx context.Context) error {
 		q.followed = detail.id
 	}
 	return nil
+}
+
+// findTopic creates the topic with a number of partitions if it is absent, and
+// waits until all of its partitions can be used.
+func (q *Queue) findTopic(ctx context.Context, partitions int32) (topicInfo, error) {
+	created := false
+	for {
+		detail, err := q.topic(ctx)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) && !created {
+			if err := q.createTopic(ctx, partitions); err != nil {
+				return topicInfo{}, err
+			}
+			created = true
+			continue
+		}
+		// Unknown now: the broker asked has not heard of it yet.
+		if err == nil || !kerr.IsRetriable(err) {
+			return detail, err
+		}
+		select {
+		case <-ctx.Done():
+			return topicInfo{}, fmt.Errorf("topic %q: %w", q.opts.Topic, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func (q *Queue) createTopic(ctx context.Context, partitions int32) error {
@@ -160,6 +178,7 @@ func (q *Queue) minInsync() int {
 type topicInfo struct {
 	id         topicID
 	partitions int32
+	insync     int // replicas in sync, of the partition that has the fewest
 }
 
 // topicID is Kafka's, in text as its tools print it.
@@ -186,11 +205,14 @@ func (q *Queue) topic(ctx context.Context) (topicInfo, error) {
 		return topicInfo{}, kerr.UnknownTopicOrPartition
 	}
 	t := &resp.Topics[0]
+	info := topicInfo{id: topicID(t.TopicID), partitions: int32(len(t.Partitions)), insync: math.MaxInt}
 	err = kerr.ErrorForCode(t.ErrorCode)
 	for i := range t.Partitions {
-		err = cmp.Or(err, kerr.ErrorForCode(t.Partitions[i].ErrorCode))
+		p := &t.Partitions[i]
+		err = cmp.Or(err, kerr.ErrorForCode(p.ErrorCode))
+		info.insync = min(info.insync, len(p.ISR))
 	}
-	return topicInfo{topicID(t.TopicID), int32(len(t.Partitions))}, err
+	return info, err
 }
 
 // topicIDVersion is the first version of the metadata answer that has topic ids.

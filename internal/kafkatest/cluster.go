@@ -156,7 +156,7 @@ func (c *Cluster) launch(b *broker) error {
 	defer log.Close()
 	//nolint:gosec // our own arguments
 	cmd := exec.Command("java", "-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-		"-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(c.jars, "*"), "kafka.Kafka", filepath.Join(b.dir, "server.properties"))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = b.dir
@@ -247,7 +247,7 @@ func (c *Cluster) Close() {
 
 // Logs returns the end of each broker's log.
 func (c *Cluster) Logs() string {
-	const most = 4000
+	const most = 2000
 	var out strings.Builder
 	for _, b := range c.brokers {
 		text, err := os.ReadFile(filepath.Join(b.dir, "log"))
