@@ -28,6 +28,7 @@ type DB struct {
 
 	flushes flushes
 	upkeep  upkeep
+	size    tableSize
 	cells   cellState
 
 	sqlSlots chan struct{} // statements of users that may run at once

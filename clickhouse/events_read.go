@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -121,7 +122,11 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 	}
 	page := &millrace.EventPage{}
 	want := q.Limit + 1 // one more tells whether there is a next page
-	for _, w := range windows(q.From, q.To, db.now().Add(millrace.MaxAhead).UnixNano()) {
+	spans, err := db.spans(ctx, q.From, q.To)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range spans {
 		got, err := db.window(ctx, q, w, below, want-len(page.Events))
 		if err != nil {
 			return nil, err
@@ -135,6 +140,39 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 		page.Next = placeOf(&page.Events[q.Limit-1]).cursor()
 	}
 	return page, nil
+}
+
+// Windows cost a statement each, so that few rows are looked at in one.
+const (
+	fewRows       = 2_000_000
+	tableSizeLife = 10 * time.Second
+)
+
+// spans returns the windows in which to look for the newest events of a range.
+func (db *DB) spans(ctx context.Context, from, to int64) ([]millrace.Span, error) {
+	now := db.now()
+	s := &db.size
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if due(&s.at, now, tableSizeLife) {
+		rows, err := db.scalar(ctx, "search events", "SELECT toInt64(count()) FROM "+db.table("events_rows"))
+		if err != nil {
+			s.at = time.Time{}
+			return nil, err
+		}
+		s.rows = rows
+	}
+	if s.rows < fewRows {
+		return []millrace.Span{{From: from, To: to}}, nil
+	}
+	return windows(from, to, now.Add(millrace.MaxAhead).UnixNano()), nil
+}
+
+// tableSize is about how many raw rows there are.
+type tableSize struct {
+	mu   sync.Mutex
+	at   time.Time
+	rows int64
 }
 
 // windows splits a range of ns, newest first: what lies ahead of the clock, then
