@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/auth"
+	"github.com/millrace/millrace/clickhouse"
 	"github.com/millrace/millrace/duckdb"
 	"github.com/millrace/millrace/ingest"
 	"github.com/millrace/millrace/pipeline"
@@ -21,19 +22,22 @@ import (
 
 // Config is everything that can be configured.
 type Config struct {
-	HTTP      string           `yaml:"http" default:"127.0.0.1:8080" doc:"Address for pages, API and ingest. On loopback nothing needs a key; any other address requires ingest keys and an admin token." example:"0.0.0.0:8080"`
-	Data      string           `yaml:"data" default:"data" doc:"Directory for the queue, the database and keys. One server per directory." example:"/var/lib/millrace"`
-	Memory    millrace.Bytes   `yaml:"memory" default:"1536MiB" doc:"Memory of the whole process. The store, open cells, the queue's buffer and requests get fixed shares of it unless they are set themselves; the garbage collector aims to stay below the rest." example:"4GiB"`
-	DiskHigh  int              `yaml:"disk_high" default:"85" doc:"Percent of the data directory's disk in use from which ingest answers 429, so that the database never meets a full disk." example:"90"`
-	Auth      auth.Options     `yaml:"auth" doc:"Who must show a key."`
-	Ingest    ingest.Options   `yaml:"ingest" doc:"Limits of requests that bring events."`
-	Queue     queue.Options    `yaml:"queue" doc:"The durable log between ingest and pipeline."`
-	Pipeline  pipeline.Options `yaml:"pipeline" doc:"The worker that decodes, stores and rolls up."`
-	Store     duckdb.Options   `yaml:"store" doc:"The database."`
-	Query     query.Options    `yaml:"query" doc:"What one question may cost."`
-	Countries string           `yaml:"countries" default:"" doc:"MMDB file of the step country of rules: addresses to countries, as MaxMind, DB-IP and others publish them. It is read again at every reload." example:""`
-	Sources   Sources          `yaml:"sources" doc:"Rules of sources, by NAME or PROJECT/NAME; a name that ends in * is for all sources that begin so and have no rules of their own. Rules that stand here are read-only in the API; those of other sources are kept there."`
-	Rollups   Rollups          `yaml:"rollups" doc:"Rollups by name, beside the defaults traffic, exceptions and timings. A definition under one of these names replaces it, null removes it."`
+	HTTP       string             `yaml:"http" default:"127.0.0.1:8080" doc:"Address for pages, API and ingest. On loopback nothing needs a key; any other address requires ingest keys and an admin token." example:"0.0.0.0:8080"`
+	Data       string             `yaml:"data" default:"data" doc:"Directory for the queue, the database and keys. One server per directory." example:"/var/lib/millrace"`
+	Memory     millrace.Bytes     `yaml:"memory" default:"1536MiB" doc:"Memory of the whole process. The store, open cells, the queue's buffer and requests get fixed shares of it unless they are set themselves; the garbage collector aims to stay below the rest." example:"4GiB"`
+	DiskHigh   int                `yaml:"disk_high" default:"85" doc:"Percent of the data directory's disk in use from which ingest answers 429, so that the database never meets a full disk." example:"90"`
+	Auth       auth.Options       `yaml:"auth" doc:"Who must show a key."`
+	Ingest     ingest.Options     `yaml:"ingest" doc:"Limits of requests that bring events."`
+	Queue      queue.Options      `yaml:"queue" doc:"The durable log between ingest and pipeline."`
+	Pipeline   pipeline.Options   `yaml:"pipeline" doc:"The worker that decodes, stores and rolls up."`
+	Store      duckdb.Options     `yaml:"store" doc:"The embedded database, unless clickhouse.address is set."`
+	ClickHouse clickhouse.Options `yaml:"clickhouse" doc:"A ClickHouse as the database, for many nodes."`
+	Meta       Meta               `yaml:"meta" doc:"Where keys, rules and positions are kept."`
+	Node       Nodes              `yaml:"node" doc:"What this process is among others."`
+	Query      query.Options      `yaml:"query" doc:"What one question may cost."`
+	Countries  string             `yaml:"countries" default:"" doc:"MMDB file of the step country of rules: addresses to countries, as MaxMind, DB-IP and others publish them. It is read again at every reload." example:""`
+	Sources    Sources            `yaml:"sources" doc:"Rules of sources, by NAME or PROJECT/NAME; a name that ends in * is for all sources that begin so and have no rules of their own. Rules that stand here are read-only in the API; those of other sources are kept there."`
+	Rollups    Rollups            `yaml:"rollups" doc:"Rollups by name, beside the defaults traffic, exceptions and timings. A definition under one of these names replaces it, null removes it."`
 
 	file        *tree // where settings stand, nil if this is of no file
 	countryFile *transform.CountryFile
@@ -96,6 +100,8 @@ func (c *Config) validate(v *millrace.Violations) {
 	c.Queue.Validate("queue", v)
 	c.Pipeline.Validate("pipeline", v)
 	c.Store.Validate("store", v)
+	c.ClickHouse.Validate("clickhouse", v)
+	c.validateCluster(v)
 	c.Query.Validate("query", v)
 	c.openCountries(v)
 	c.Sources.validate(v, c.countryFile)

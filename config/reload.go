@@ -44,6 +44,9 @@ func compare(old, next reflect.Value, path string, v *millrace.Violations) {
 			continue
 		}
 		if a, b := old.Field(i).Interface(), next.Field(i).Interface(); !reflect.DeepEqual(a, b) {
+			if f.Tag.Get("secret") != "" {
+				a, b = "(secret)", "another"
+			}
 			v.Append(&millrace.Violation{Path: at, Message: fmt.Sprintf("changed from %v to %v: needs a restart", a, b)})
 		}
 	}

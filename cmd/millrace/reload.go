@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/config"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/rollup"
 )
@@ -59,13 +60,13 @@ func (s *server) adopt(ctx context.Context) error {
 	rollups := next.Compile()
 	changed := old.Pipeline != next.Pipeline || !reflect.DeepEqual(old.Rollups, next.Rollups)
 	if changed {
-		if err := s.pipeline.Reconfigure(ctx, next.Pipeline, rollups); err != nil {
+		if err := s.redefine(ctx, next.Pipeline, rollups); err != nil {
 			return err
 		}
 	}
 	if err := s.rules.Seed(ctx, next.Sources.Seeds()); err != nil {
 		if changed {
-			err = errors.Join(err, s.pipeline.Reconfigure(ctx, old.Pipeline, old.Compile()))
+			err = errors.Join(err, s.redefine(ctx, old.Pipeline, old.Compile()))
 		}
 		return err
 	}
@@ -77,6 +78,15 @@ func (s *server) adopt(ctx context.Context) error {
 	s.query.SetSchemas(schemasOf(rollups))
 	s.live.Store(next)
 	return nil
+}
+
+// redefine gives the pipeline other options and rollups, or where others work
+// tells the store what they are.
+func (s *server) redefine(ctx context.Context, opts pipeline.Options, rollups []*rollup.Rollup) error {
+	if s.cfg.Node.Has(config.RoleWorker) {
+		return s.pipeline.Reconfigure(ctx, opts, rollups)
+	}
+	return s.store.DefineRollups(ctx, schemasOf(rollups))
 }
 
 // lastReload returns when the configuration was last read again, zero if never,

@@ -17,6 +17,10 @@ type serveCmd struct {
 	HTTP   string   `name:"http" help:"Address for pages, API and ingest." placeholder:"ADDR"`
 	Watch  bool     `help:"Reload the configuration file when it changes, besides at SIGHUP and POST /api/v1/config/reload."`
 	Broker []string `help:"Addresses of a Kafka to use instead of the embedded broker." placeholder:"HOST:PORT"`
+	Store  string   `help:"Address of a ClickHouse to use instead of the embedded database." placeholder:"clickhouse://…"`
+	Meta   string   `help:"Address of a PostgreSQL for keys, rules and positions instead of a file." placeholder:"postgres://…"`
+	Role   []string `help:"What this node does: ingest, worker, query; all unless told." placeholder:"ROLE"`
+	Node   string   `help:"Name of this node among others." placeholder:"NAME"`
 	Log    string   `help:"Least level of the server's own log." enum:"debug,info,warn,error" default:"info"`
 }
 
@@ -87,6 +91,18 @@ func (c *serveCmd) load() (*config.Config, error) {
 	}
 	if len(c.Broker) > 0 {
 		cfg.Queue.Broker = c.Broker
+	}
+	if c.Store != "" {
+		cfg.ClickHouse.Address = c.Store
+	}
+	if c.Meta != "" {
+		cfg.Meta.Address = c.Meta
+	}
+	if len(c.Role) > 0 {
+		cfg.Node.Roles = c.Role
+	}
+	if c.Node != "" {
+		cfg.Node.Name = c.Node
 	}
 	return cfg, cfg.Validate()
 }

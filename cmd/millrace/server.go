@@ -17,9 +17,7 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/auth"
 	"github.com/millrace/millrace/config"
-	"github.com/millrace/millrace/duckdb"
 	"github.com/millrace/millrace/ingest"
-	"github.com/millrace/millrace/meta"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/queue"
@@ -37,7 +35,7 @@ type server struct {
 
 	queue    *queue.Queue
 	store    millrace.Store
-	meta     millrace.Meta
+	meta     state
 	rules    *pipeline.RuleBook
 	pipeline *pipeline.Pipeline
 	query    *query.Service
@@ -92,16 +90,12 @@ func (s *server) open(ctx context.Context) error {
 	if s.queue, err = queue.Open(ctx, s.cfg.Queue, filepath.Join(s.cfg.Data, "queue"), s.log, s.now); err != nil {
 		return err
 	}
-	db, err := duckdb.Open(ctx, s.cfg.Store, filepath.Join(s.cfg.Data, "millrace.duckdb"), s.now, s.log)
-	if err != nil {
+	if err := s.openState(ctx); err != nil {
 		return err
 	}
-	s.store = db
-	m, err := meta.Open(ctx, filepath.Join(s.cfg.Data, "meta.db"))
-	if err != nil {
+	if err := s.openStore(ctx); err != nil {
 		return err
 	}
-	s.meta = m
 	if err := s.openRules(ctx); err != nil {
 		return err
 	}
@@ -117,9 +111,12 @@ func (s *server) startPipeline(ctx context.Context) error {
 	}
 	s.pipeline = pipeline.New(s.cfg.Pipeline, pipeline.Deps{
 		Queue: s.queue, Store: s.store, Rollups: rollups, Rules: s.rules, Now: s.now, Log: s.log,
+		Join: s.join(), Alone: s.alone,
 	})
-	if err := s.pipeline.Recover(ctx); err != nil {
-		return err
+	if !s.cfg.Shared() { // else workers do so for the partitions that they get
+		if err := s.pipeline.Recover(ctx); err != nil {
+			return err
+		}
 	}
 	s.status = newStatusReporter(s, schemas)
 	s.backfill = pipeline.NewBackfills(s.store, func() (pipeline.Options, []*rollup.Rollup) { c := s.live.Load(); return c.Pipeline, c.Compile() })
@@ -147,7 +144,7 @@ func (s *server) listen(ctx context.Context) error {
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.work.Go(func() { _ = s.pipeline.Run(work) }) // its faults are in its status; it returns nil
+	s.work.Go(func() { s.runPipeline(work) })
 	s.work.Go(func() { s.status.run(work) })
 	go func() {
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -183,10 +180,14 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		Store: s.store, Schemas: s.status.schemas, Now: s.now,
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
 	}, s.cfg.Query)
-	return web.New(web.Deps{
+	pages, err := web.New(web.Deps{
 		Query: s.query, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
 		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Ready: s.ready, Version: version(), Log: s.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s.byRole(pages), nil
 }
 
 // seeds returns the newest sequence per client that any sink has committed.
