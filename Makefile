@@ -18,13 +18,13 @@ BENCH_RUN ?= ^TestBench(Ratio)?$$
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages whose goroutines share memory: these run under the race detector.
-RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./memory/... ./pipeline/... ./query/... ./queue/... ./web/...
+RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./internal/faultproxy/... ./memory/... ./pipeline/... ./query/... ./queue/... ./web/...
 
 # The engine shares its tables out among goroutines; these tests do so, and the
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-cluster test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ test: check-compilers ## all tests; the concurrent packages under the race detec
 	go test -race $(RACE)
 	go test -race -short -run '$(RACE_ROLLUP)' ./rollup
 	go test $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
+
+# Packages with tests that need the real servers: they are fetched into
+# $MILLRACE_CACHE (default ~/.cache/millrace-test). `make test` skips those tests.
+CLUSTER := ./internal/chtest/...
+
+test-cluster: check-compilers ## tests against real servers, fetched when absent
+	go run ./internal/chtest/chserver -fetch
+	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m $(CLUSTER)
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...

@@ -53,8 +53,9 @@ var mayImport = map[string][]string{
 // look behind it.
 var ownedModules = map[string][]string{
 	"github.com/twmb/franz-go":            {"queue", "internal/kafkatest"}, // whose brokers have no other use
-	"github.com/duckdb/duckdb-go":         {"duckdb"}, // with its bindings
+	"github.com/duckdb/duckdb-go":         {"duckdb"},                      // with its bindings
 	"github.com/ClickHouse/clickhouse-go": {"clickhouse"},
+	"github.com/ebitengine/purego":        {"internal/chtest/chserver"}, // which calls ClickHouse as a library
 	"modernc.org/sqlite":                  {"meta"},
 	"github.com/jackc/pgx":                {"meta"},
 	"github.com/pressly/goose":            {"meta"},

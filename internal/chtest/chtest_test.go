@@ -63,7 +63,7 @@ func query(t testing.TB, c driver.Conn, q string, args ...any) string {
 	if err != nil {
 		t.Fatalf("%s: %v", q, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	var lines []string
 	for rows.Next() {
 		var line string

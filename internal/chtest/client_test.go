@@ -140,7 +140,7 @@ func TestCompressions(t *testing.T) {
 			if err := c.Exec(t.Context(), "SELECT nothing"); code(err) != 47 {
 				t.Errorf("%v, expected exception 47", err)
 			}
-			if _, err := c.Query(t.Context(), "SELECT * FROM absent"); code(err) != 60 { //nolint:sqlclosecheck // there are none
+			if _, err := c.Query(t.Context(), "SELECT * FROM absent"); code(err) != 60 {
 				t.Errorf("%v, expected exception 60", err)
 			}
 		})
@@ -214,7 +214,7 @@ func TestExceptionInResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	n := 0
 	for rows.Next() {
 		n++
@@ -294,7 +294,7 @@ func TestPlainHTTP(t *testing.T) {
 	s, database := Shared(t)
 	post := func(params, body string) (string, int) {
 		t.Helper()
-		r, err := http.Post(s.URL()+"/?database="+database+"&"+params, "text/plain", strings.NewReader(body)) //nolint:noctx // loopback
+		r, err := http.Post(s.URL()+"/?database="+database+"&"+params, "text/plain", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
