@@ -71,7 +71,7 @@ var (
 //
 // ErrInvalid: the URL, the password, the database's name or the server's version
 // is wrong; ErrConflict: the schema was made by a newer millrace;
-// ErrUnavailable: what may pass.
+// ErrUnavailable: what may pass; it is not tried again.
 func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	cfg, err := postgresConfig(url)
 	if err != nil {
@@ -82,7 +82,7 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 		return nil, openPostgresError(cfg.ConnConfig, err)
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	p := &Postgres{pool: pool, engine: &postgresEngine{reset: pool.Reset}}
+	p := &Postgres{pool: pool, engine: &postgresEngine{limit: tryTimeout, reset: pool.Reset}}
 	p.records = records{read: db, write: db, engine: p.engine}
 	p.locks.connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg.ConnConfig.Copy()) }
 	if err := p.prepare(ctx, db); err != nil {
@@ -126,7 +126,7 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 
 // prepare checks what the server is and migrates the schema.
 func (p *Postgres) prepare(ctx context.Context, db *sql.DB) error {
-	err := p.repeat(ctx, "look at the server", func(ctx context.Context) error {
+	err := p.engine.try(ctx, func(ctx context.Context) error {
 		var version int
 		var encoding string
 		err := p.pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')").Scan(&version, &encoding)

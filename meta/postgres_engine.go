@@ -28,7 +28,8 @@ const (
 
 // postgresEngine runs calls with a time limit and, where that is safe, again.
 type postgresEngine struct {
-	reset  func() // drops all connections
+	limit  time.Duration // of one try
+	reset  func()        // drops all connections
 	closed atomic.Bool
 }
 
@@ -51,7 +52,7 @@ func (e *postgresEngine) run(ctx context.Context, op string, fn func(context.Con
 		if e.closed.Load() {
 			return fmt.Errorf("%s: %w", op, errClosed)
 		}
-		err := try(ctx, fn)
+		err := e.try(ctx, fn)
 		if err == nil {
 			return nil
 		}
@@ -70,8 +71,8 @@ func (e *postgresEngine) run(ctx context.Context, op string, fn func(context.Con
 	}
 }
 
-func try(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+func (e *postgresEngine) try(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, e.limit)
 	defer cancel()
 	return fn(ctx)
 }

@@ -58,8 +58,8 @@ func postgresError(ctx context.Context, op string, err error) error {
 		e.Message = "the TLS connection to PostgreSQL is not trusted, or not offered"
 		e.Hint = "name the certificate of its authority with sslrootcert=FILE in the address, its host as in its certificate, and sslmode=verify-full, or disable without TLS"
 	case errors.Is(err, context.DeadlineExceeded):
-		e.Message = fmt.Sprintf("PostgreSQL did not answer within %s", tryTimeout)
-		e.Hint = "is it overloaded, or the way to it cut?"
+		e.Message = "PostgreSQL does not answer"
+		e.Hint = fmt.Sprintf("each call has %s: is it overloaded, or the way to it cut?", tryTimeout)
 	case isUnreachable(err):
 		e.Message = "PostgreSQL cannot be reached"
 		e.Hint = "check host and port in the address, that the server runs, and what is between"
@@ -93,8 +93,12 @@ func isPgError(err error) bool {
 	return ok
 }
 
-// isTLS reports whether TLS failed for a reason that stays.
+// isTLS reports whether TLS failed for a reason that stays. A server that said
+// something else after a second try without TLS means that.
 func isTLS(err error) bool {
+	if isPgError(err) || errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		return false
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true
 	}
