@@ -129,12 +129,26 @@ func (b *RuleBook) History(ctx context.Context, project, source string, before i
 }
 
 // Apply adds a version and returns it once it is durable; records appended from
-// then on carry it. Text that is the newest already adds none. ErrInvalid: the
-// rules are wrong, with every violation; ErrConflict: the file owns them, or
-// somebody else changed them meanwhile.
+// then on carry it. Text that is the newest already adds none. What was learned
+// stays where it still applies. ErrInvalid: the rules are wrong, with every
+// violation; ErrConflict: the file owns them, or somebody else changed the text
+// meanwhile.
 func (b *RuleBook) Apply(ctx context.Context, c millrace.RuleChange) (*millrace.RuleVersion, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	v, err := b.apply(ctx, c)
+	if millrace.ErrorCode(err) != millrace.ErrConflict {
+		return v, err
+	}
+	// Another node may have learned something a moment ago.
+	if err := b.load(ctx, b.current.Load().owned); err != nil {
+		return nil, err
+	}
+	return b.apply(ctx, c)
+}
+
+// apply is Apply once. The caller has mu.
+func (b *RuleBook) apply(ctx context.Context, c millrace.RuleChange) (*millrace.RuleVersion, error) {
 	t := b.current.Load()
 	key := sourceKey{c.Project, c.Source}
 	if t.owned[key] {

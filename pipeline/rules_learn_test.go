@@ -432,6 +432,17 @@ func TestLearningFails(t *testing.T) {
 		t.Errorf("learned over what another did: %+v", v)
 	}
 	currentIs(t, other.RuleBook, "shop", s.Current(millrace.DefaultProject, "shop"))
+
+	seen := other.Current(millrace.DefaultProject, "shop")
+	if v := s.lesson("shop", people("/x/", 150)...); len(v) != 1 {
+		t.Fatalf("learned %+v", v)
+	}
+	if _, err := other.apply("shop", rulesURL2, seen); err != nil {
+		t.Errorf("a change after what another process learned: %v", err)
+	}
+	if _, err := s.apply("shop", rulesDrop, seen); millrace.ErrorCode(err) != millrace.ErrConflict {
+		t.Errorf("a change after what another process changed: %v", err)
+	}
 }
 
 type fullMeta struct {
