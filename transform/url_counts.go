@@ -94,7 +94,7 @@ func (u *URLCounts) List() []URLCount {
 	all := u.sorted()
 	out := make([]URLCount, len(all))
 	for i, c := range all {
-		out[i] = URLCount{c.template, c.events, c.paths.estimate(), c.example}
+		out[i] = URLCount{c.template, c.events, min(c.paths.estimate(), c.events), c.example}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,10 @@ type ruleVersion struct {
 	Created time.Time `json:"created"`
 	Note    string    `json:"note"`
 	Owned   *bool     `json:"owned,omitempty"` // by the configuration file; of the newest only
+
+	// What was learned beside the rules, in the form of package transform; of one
+	// source's newest only: it may have 256 KiB.
+	Learned json.RawMessage `json:"learned,omitempty"`
 
 	Warnings []transform.Warning `json:"warnings,omitzero"` // of the lint; nil unless the answer to a change
 }
@@ -141,7 +146,9 @@ func (s *Server) rules(w http.ResponseWriter, r *http.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newSourceRules(v), nil
+		answer := newSourceRules(v)
+		answer.Learned = json.RawMessage(v.Learned)
+		return answer, nil
 	}
 	change := millrace.RuleChange{Project: project, Source: source, Note: p.get("note"), After: -1}
 	if p.get("after") != "" {

@@ -20,6 +20,9 @@ func (s *Server) ruleOperations() []operation {
 var ruleVersionSchema = object(map[string]any{
 	"version": integer, "project": textual, "source": textual, "rules": textual, "author": textual, "created": timestamp,
 	"note": textual, "owned": boolean, "warnings": arrayOf(warningSchema),
+	"learned": object(map[string]any{
+		"version": integer, "text_version": integer, "from": textual, "learned": arrayOf(textual), "closed": boolean, "known": arrayOf(textual),
+	}),
 })
 
 var projectParam = param{"project", "default: the key's"}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -58,7 +59,8 @@ type rulesVersion struct {
 	Note    string    `json:"note"`
 	Owned   bool      `json:"owned"`
 
-	Warnings []transform.Warning `json:"warnings"`
+	Learned  transform.URLLearning `json:"learned"`
+	Warnings []transform.Warning   `json:"warnings"`
 }
 
 func printVersions(e *env, list []rulesVersion) error {
@@ -101,6 +103,7 @@ func printOr(e *env, raw json.RawMessage, err error) error {
 type rulesShowCmd struct {
 	rulesSource
 	Counts    bool `help:"Show instead what the rules did to the events read since the server's start, per step and URL template."`
+	Learned   bool `help:"Show instead the URL templates that were learned beside the rules, as the step url_template takes them."`
 	Templates int  `help:"Most URL templates that --counts shows." default:"30"`
 }
 
@@ -121,8 +124,33 @@ func (c *rulesShowCmd) Run(e *env) error {
 	if v.Rules == "" {
 		return millrace.Errorf(millrace.ErrNotFound, "source %q has no rules since version %d removed them: see millrace rules history", v.Source, v.Version)
 	}
-	_, err = io.WriteString(e.stdout, v.Rules)
+	text := v.Rules
+	if c.Learned {
+		text = learnedText(&v.Learned)
+	}
+	_, err = io.WriteString(e.stdout, text)
 	return err
+}
+
+// learnedText writes what was learned as settings of url_template, as YAML.
+func learnedText(l *transform.URLLearning) string {
+	if len(l.Learned)+len(l.Known) == 0 {
+		return "# nothing was learned\n"
+	}
+	var b strings.Builder
+	for _, list := range []struct {
+		name      string
+		templates []string
+	}{{"learned", l.Learned}, {"known", l.Known}} {
+		if len(list.templates) == 0 {
+			continue
+		}
+		b.WriteString(list.name + ":\n")
+		for _, t := range list.templates {
+			b.WriteString("  - '" + strings.ReplaceAll(printable(t), "'", "''") + "'\n")
+		}
+	}
+	return b.String()
 }
 
 type rulesSetCmd struct {

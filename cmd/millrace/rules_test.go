@@ -255,6 +255,57 @@ func TestRulesCounts(t *testing.T) {
 	}
 }
 
+// TestRulesLearned: what was learned of URLs shows, in the form in which it can be
+// written into rules.
+func TestRulesLearned(t *testing.T) {
+	in := boot(t, "", "pipeline: {flush_interval: 50ms, rollup_interval: 100ms, learn_interval: 50ms}\nsources: {web: {rules: {steps: [{url_template: true}]}}}\n")
+	show := func() string {
+		t.Helper()
+		out, err := command(t, "", "rules", "show", "--learned", "--server", in.url, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := show(); out != "# nothing was learned\n" {
+		t.Errorf("before: %s", out)
+	}
+	sent := 0
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(show(), "learned:\n  - '/people/{*}'\n"); {
+		if time.Now().After(deadline) {
+			t.Fatal(show())
+		}
+		var b strings.Builder
+		for i := range 400 {
+			name := []byte("abcd")
+			for k, n := 0, sent+i; k < len(name); k, n = k+1, n/20 {
+				name[k] = "bcdfghjklmnpqrstvwxz"[n%20]
+			}
+			fmt.Fprintf(&b, `{"url":"/people/%sa"}`+"\n", name)
+		}
+		in.post("source=web", b.String())
+		sent += 400
+		in.drain(sent)
+	}
+	rules := "steps:\n  - url_template:\n      " + strings.ReplaceAll(strings.TrimSpace(show()), "\n", "\n      ")
+	if out, err := command(t, `{"url":"/people/bcdfa"}`+"\n", "rules", "try", "--rules", writeFile(t, rules), "-"); err != nil || !strings.Contains(out, "/people/{*}") {
+		t.Errorf("%s\n%v\n%s", rules, err, out)
+	}
+	if code, answer := in.rulesAPI(http.MethodGet, "rules/web", nil); code != 200 || !strings.Contains(fmt.Sprint(answer["learned"]), "/people/{*}") {
+		t.Errorf("%d %v", code, answer)
+	}
+}
+
+// writeFile writes a file of the test's own and returns its name.
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 // command runs a command of the program and returns what it printed.
 func command(t *testing.T, stdin string, args ...string) (string, error) {
 	t.Helper()
