@@ -9,6 +9,15 @@ import (
 // attributes have a column each, with the value that stands for none, and attrs
 // has the others as the JSON text they came in.
 //
+// attrs is text, not Map or JSON. Over a million rows with six attributes (ClickHouse
+// 26.7, one core) text went in at 1.4M rows/s, a Map at 0.95M and the JSON type at
+// 0.13M; they took 34, 35 and 24 MB. Counting the rows with a value took 280, 400
+// and 90 ms, the most frequent values 490, 360 and 100 ms. A Map reads all keys and
+// values to get one, so that it saves nothing but the parsing; JSON reads one
+// attribute, but does not give back numbers as they were written, so that the text
+// would be needed beside it, and it takes ten times the CPU of the server to insert.
+// What is asked for most has a column.
+//
 // Sorted by ten minutes of event time, rows of a service and with like messages
 // lie together, and a range of time is a range of the key; time itself is a skip
 // index for statements that do not know slots. flush follows arrival closely, so
@@ -56,8 +65,14 @@ func eventsTable(o *Options) *tableDef {
 	}
 }
 
-// wordIndex finds the granules in which a message may contain a text.
-const wordIndex = `INDEX message_grams lower(message) TYPE ngrambf_v1(4, 32768, 3, 0) GRANULARITY 1`
+// wordIndex finds the granules in which a message may contain a text, whole words
+// or not. Over 500,000 lines of system logs (ClickHouse 26.7, one core) it makes a
+// rare word 6 times as fast to find (31 instead of 185 ms) and costs 4 microseconds
+// a row and a sixth of the messages' size. Filters of words cannot find parts of
+// words; the text index, with a list of rows for each word, was larger than the
+// messages themselves, since every line names something that no other does, and no
+// faster for parts of words.
+const wordIndex = `INDEX message_grams lower(message) TYPE ngrambf_v1(4, 32768, 2, 0) GRANULARITY 1`
 
 // slotWidth is the width of the sort key's slots of event time in ns.
 const slotWidth = int64(10 * time.Minute)

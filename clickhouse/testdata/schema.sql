@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS `logs`.`events_rows`
     INDEX flush_range flush TYPE minmax GRANULARITY 1,
     INDEX odd_range odd TYPE minmax GRANULARITY 1,
     INDEX trace_ids trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX message_grams lower(message) TYPE ngrambf_v1(4, 32768, 3, 0) GRANULARITY 1
+    INDEX message_grams lower(message) TYPE ngrambf_v1(4, 32768, 2, 0) GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(arrived)
