@@ -77,7 +77,11 @@ func startServer(ctx context.Context, load func() (*config.Config, error), log *
 // open opens the adapters in the order of their locks: the queue's directory
 // lock first, so that a second server on the directory touches nothing.
 func (s *server) open(ctx context.Context) error {
-	debug.SetMemoryLimit(int64(s.cfg.Memory - s.cfg.Store.Memory))
+	limit := s.cfg.Memory
+	if !s.cfg.Shared() { // the embedded database has its share outside of Go's heap
+		limit -= s.cfg.Store.Memory
+	}
+	debug.SetMemoryLimit(int64(limit))
 	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "create data directory", Err: err, Hint: "choose a directory that can be written with --data"}
 	}
