@@ -69,6 +69,7 @@ func TestReferenceIsCurrentAndValid(t *testing.T) {
 
 // companions are settings without which those below a path are refused.
 var companions = map[string]map[string]string{
+	"queue.consume":            {"queue.broker": "[kafka:9092]"},
 	"queue.tls":                {"queue.broker": "[kafka:9092]", "queue.tls.enabled": "true"},
 	"queue.tls.cert_file":      {"queue.tls.key_file": "key.pem"},
 	"queue.tls.key_file":       {"queue.tls.cert_file": "cert.pem"},

@@ -26,11 +26,11 @@ func (q *Queue) Bounds(ctx context.Context) (map[int32]Bounds, error) {
 	if err != nil {
 		return nil, q.failed("read queue bounds", err)
 	}
-	low, err := q.listOffsets(ctx, topic.partitions, -2)
+	low, err := q.listOffsets(ctx, q.opts.Topic, topic.partitions, -2)
 	if err != nil {
 		return nil, q.failed("read queue bounds", err)
 	}
-	high, err := q.listOffsets(ctx, topic.partitions, -1)
+	high, err := q.listOffsets(ctx, q.opts.Topic, topic.partitions, -1)
 	if err != nil {
 		return nil, q.failed("read queue bounds", err)
 	}
@@ -43,9 +43,9 @@ func (q *Queue) Bounds(ctx context.Context) (map[int32]Bounds, error) {
 
 // listOffsets asks for the first offset (at -2) or the one after the last (at
 // -1) of all partitions.
-func (q *Queue) listOffsets(ctx context.Context, partitions int32, at int64) (map[int32]int64, error) {
+func (q *Queue) listOffsets(ctx context.Context, topic string, partitions int32, at int64) (map[int32]int64, error) {
 	t := kmsg.NewListOffsetsRequestTopic()
-	t.Topic = q.opts.Topic
+	t.Topic = topic
 	for p := range partitions {
 		rp := kmsg.NewListOffsetsRequestTopicPartition()
 		rp.Partition, rp.Timestamp = p, at

@@ -17,6 +17,7 @@
 //	record.go     millrace.Record to and from a Kafka record; see FORMAT.md
 //	consumer.go   Consumer, Poll, Seek
 //	member.go     Member: which partitions of a shared topic are ours; group_options.go
+//	feed.go       Feed: topics that others fill; feed_session.go: its consumer group
 //	bounds.go     Bounds, Regressions
 //	retention.go  Release, Size, Pressure
 //	health.go     Healthy

@@ -3,6 +3,7 @@ package queue
 import (
 	"net"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -27,6 +28,7 @@ type Options struct {
 	MaxBytes    millrace.Bytes    `yaml:"max_bytes" default:"0" doc:"Size cap of the embedded broker's segments. Folded records beyond it are deleted before their time; if there are none, ingest answers 429. It may be exceeded by one segment (at most 32 MiB) per partition. 0 is a tenth of the disk, at most 20 GB." example:"5GiB"`
 	Buffer      millrace.Bytes    `yaml:"buffer" default:"64MiB" doc:"Memory for records that wait for the broker; further appends wait for room." example:"256MiB"`
 	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long an append retries an unreachable broker before it fails." example:"10s"`
+	Consume     []string          `yaml:"consume" default:"" doc:"Topics of an external Kafka that others fill, each as TOPIC=FORMAT: their messages are appended to the queue, under the topic's name as source, and count exactly once. See docs/kafka.md." example:"checkout=json,nginx=auto"`
 	TLS         TLSOptions        `yaml:"tls" doc:"How connections to an external Kafka are encrypted."`
 	SASL        SASLOptions       `yaml:"sasl" doc:"Who millrace is to an external Kafka."`
 	Group       GroupOptions      `yaml:"group" doc:"How workers that share an external Kafka's partitions watch each other."`
@@ -102,7 +104,39 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if o.MaxBytes != 0 && o.MaxBytes < minMaxBytes {
 		v.Add(path+".max_bytes", o.MaxBytes, "0 or at least "+millrace.Bytes(minMaxBytes).String())
 	}
+	o.validateConsume(path+".consume", v)
 	o.TLS.validate(path+".tls", len(o.Broker) > 0, v)
 	o.SASL.validate(path+".sasl", len(o.Broker) > 0, v)
 	o.Group.validate(path+".group", v)
+}
+
+// Consumed is a topic that others fill.
+type Consumed struct{ Topic, Format string }
+
+// Consumes returns Options.Consume taken apart. Whether formats exist is not
+// known here.
+func (o *Options) Consumes() []Consumed {
+	out := make([]Consumed, len(o.Consume))
+	for i, text := range o.Consume {
+		out[i].Topic, out[i].Format, _ = strings.Cut(text, "=")
+	}
+	return out
+}
+
+func (o *Options) validateConsume(path string, v *millrace.Violations) {
+	seen := map[string]bool{}
+	for i, c := range o.Consumes() {
+		switch {
+		case !topicName.MatchString(c.Topic) || c.Format == "":
+			v.Add(path, quoted(o.Consume[i]), "TOPIC=FORMAT, such as checkout=json")
+		case c.Topic == o.Topic:
+			v.Add(path, o.Consume[i], "another topic than the queue's own")
+		case seen[c.Topic]:
+			v.Add(path, o.Consume[i], "given once per topic")
+		}
+		seen[c.Topic] = true
+	}
+	if len(o.Consume) > 0 && len(o.Broker) == 0 {
+		v.Add(path, strings.Join(o.Consume, ","), "empty with the embedded broker: set queue.broker to the Kafka that has the topics")
+	}
 }

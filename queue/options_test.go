@@ -77,13 +77,14 @@ func TestValidate(t *testing.T) {
 	f("queue.buffer: 1KiB", func(o *Options) { o.Buffer = 1 << 10 })
 	f("queue.max_bytes: 1KiB", func(o *Options) { o.MaxBytes = 1 << 10 })
 	f("queue.min_insync: 4", func(o *Options) { o.Replication, o.MinInsync = 3, 4 })
+	f("queue.consume: a=json: must be empty with the embedded broker", func(o *Options) { o.Consume = []string{"a=json"} })
 	f("queue.group.session_timeout: 1ms", func(o *Options) { o.Group.Session = 1e6 })
 	f("queue.group.heartbeat: 5s: must be between 50ms and 3.3", func(o *Options) { o.Group.Heartbeat = 5e9 })
 	f("queue.group.rebalance_timeout: 1d", func(o *Options) { o.Group.Rebalance = 24 * 3600e9 })
 	f("queue.group.instance: a b", func(o *Options) { o.Group.Instance = "a b" })
 }
 
-func TestValidateSecurity(t *testing.T) {
+func TestValidateExternal(t *testing.T) {
 	f := func(want string, change func(o *Options)) {
 		t.Helper()
 		o := DefaultOptions()
@@ -99,6 +100,10 @@ func TestValidateSecurity(t *testing.T) {
 			t.Errorf("shows a secret: %v", err)
 		}
 	}
+	f("", func(o *Options) { o.Consume = []string{"a=json", "b=auto"} })
+	f("queue.consume: a: must be TOPIC=FORMAT", func(o *Options) { o.Consume = []string{"a"} })
+	f("queue.consume: millrace=json: must be another topic", func(o *Options) { o.Consume = []string{"millrace=json"} })
+	f("queue.consume: a=auto: must be given once", func(o *Options) { o.Consume = []string{"a=json", "a=auto"} })
 	scram := SASLOptions{Mechanism: "scram-sha-512", Username: "m", Password: "env:PW"}
 	oauth := SASLOptions{Mechanism: "oauthbearer", TokenURL: "https://h/t", ClientID: "m", ClientSecret: "file:/x"}
 	f("", func(o *Options) { o.SASL = scram })

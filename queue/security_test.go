@@ -73,7 +73,10 @@ func TestKafkaSecurity(t *testing.T) {
 		bad("wrong password, "+m, s.SASLTLS, func(o *Options) { both(m)(o); o.SASL.Password = writeSecret(t, "wrong") },
 			`does not accept user "millrace" with this password`, "check queue.sasl.username and what file:")
 	}
-	bad("bad token", s.SASLTLS, func(o *Options) { ca(o); o.SASL = SASLOptions{Mechanism: "oauthbearer", Token: writeSecret(t, "x.y.z")} },
+	bad("bad token", s.SASLTLS, func(o *Options) {
+		ca(o)
+		o.SASL = SASLOptions{Mechanism: "oauthbearer", Token: writeSecret(t, "x.y.z")}
+	},
 		"does not accept the token", "whether it has expired")
 	bad("not authorised", s.SASLTLS, both("scram-sha-512"), `user "millrace" may not do this`, "kafka-acls.sh")
 

@@ -189,8 +189,12 @@ func (id topicID) String() string { return kadm.TopicID(id).String() }
 // topic asks the broker, never the client's cache: that is seconds old. A
 // partition without a leader is an error too.
 func (q *Queue) topic(ctx context.Context) (topicInfo, error) {
+	return q.topicNamed(ctx, q.opts.Topic)
+}
+
+func (q *Queue) topicNamed(ctx context.Context, name string) (topicInfo, error) {
 	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &q.opts.Topic}}
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &name}}
 	resp, err := req.RequestWith(ctx, q.client)
 	if err != nil {
 		return topicInfo{}, err
