@@ -46,15 +46,23 @@ func TestKillDuringInserts(t *testing.T) {
 			}
 		})
 	}
+	known := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acknowledged)
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range kills {
-		time.Sleep(time.Duration(20+rng.IntN(150)) * time.Millisecond)
+		before, patience := known(), time.Now().Add(20*time.Second)
+		for known() == before && time.Now().Before(patience) {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond)
 		s.Kill()
 		if err := s.Restart(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(50 * time.Millisecond)
 	close(over)
 	all.Wait()
 	there := batches(t, s, size)

@@ -56,7 +56,7 @@ func (e *exception) httpStatus() int {
 		return http.StatusForbidden
 	case 6, 26, 27, 38, 41, 43, 44, 46, 47, 53, codeSyntaxError, 70, 72:
 		return http.StatusBadRequest
-	case 60, 81, 16, 115, 255:
+	case 60, 81, 16, 115, 255, codeSessionNotFound:
 		return http.StatusNotFound
 	case codeTooManyBytes:
 		return http.StatusRequestEntityTooLarge
