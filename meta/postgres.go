@@ -158,22 +158,17 @@ func checkServer(version int, encoding string) error {
 }
 
 // migrate brings the schema up to date while it has the lock, which ends with
-// the connection, should this node die.
+// the connection, should this node die. That is none of the pool's: a pool may
+// have only one, which the migration needs.
 func (p *Postgres) migrate(ctx context.Context, db *sql.DB) error {
-	conn, err := p.pool.Acquire(ctx)
+	conn, err := p.locks.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(lockMigrate)); err != nil {
 		return err
 	}
-	defer func() {
-		// Not given back, it would bind the connection for ever.
-		if _, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(lockMigrate)); err != nil {
-			_ = conn.Conn().Close(context.WithoutCancel(ctx))
-		}
-	}()
 	sub, err := fs.Sub(postgresMigrations, "migrations/postgres")
 	if err != nil {
 		return err
@@ -185,7 +180,7 @@ func (p *Postgres) migrate(ctx context.Context, db *sql.DB) error {
 	if err := up(ctx, provider); err != nil {
 		return err
 	}
-	return raiseFlushIDs(ctx, conn.Conn())
+	return raiseFlushIDs(ctx, conn)
 }
 
 // raiseFlushIDs sees to it that no number is used again after an older backup

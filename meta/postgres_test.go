@@ -84,7 +84,7 @@ func TestPostgres(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *pgtest.Server){
 		"open at once": testOpenAtOnce, "open failures": testOpenFailures, "prune": testPrune, "clock": testClock,
 		"restored backup": testRestored, "connections cut": testConnectionsCut, "answers lost": testAnswersLost,
-		"server says no": testServerSaysNo, "takeover": testTakeover,
+		"server says no": testServerSaysNo, "takeover": testTakeover, "round trips": testRoundTrips,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
