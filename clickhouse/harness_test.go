@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,6 +73,11 @@ func database(t testing.TB, s *chtest.Server) clickhouse.Options {
 	return opt
 }
 
+func databaseOf(opt clickhouse.Options) string {
+	name, _, _ := strings.Cut(opt.Address[strings.LastIndexByte(opt.Address, '/')+1:], "?")
+	return name
+}
+
 func admin(t testing.TB, s *chtest.Server, statement string) {
 	t.Helper()
 	conn, err := ch.Open(&ch.Options{Protocol: ch.HTTP, Addr: []string{s.Addr}, Auth: ch.Auth{Username: s.User()}})
@@ -93,4 +99,20 @@ func open(t testing.TB, opt clickhouse.Options, commits millrace.Commits) *click
 		t.Fatal(err)
 	}
 	return db
+}
+
+// count asks the shared server how many rows of a table fulfil a condition.
+func count(t testing.TB, table, where string) int64 {
+	t.Helper()
+	s := server(t)
+	conn, err := ch.Open(&ch.Options{Protocol: ch.HTTP, Addr: []string{s.Addr}, Auth: ch.Auth{Username: s.User()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var n uint64
+	if err := conn.QueryRow(context.Background(), "SELECT count() FROM "+table+" WHERE "+where).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return int64(n)
 }
