@@ -39,6 +39,7 @@ type cluster struct {
 	toPG     *faultproxy.Proxy
 	database string // of PostgreSQL
 	config   string
+	binary   string // of nodes that start; empty is this one
 	nodes    map[string]*instance
 	addrs    map[string]string
 }
@@ -91,7 +92,12 @@ func (c *cluster) tryNode(name string, roles ...string) (*instance, error) {
 	for _, r := range roles {
 		args = append(args, "--role", r)
 	}
-	in, err := trySpawn(c.t, c.t.TempDir(), c.config, "", args...)
+	binary := os.Args[0]
+	if c.binary != "" {
+		binary = c.binary
+	}
+	dir := c.t.TempDir()
+	in, err := launch(c.t, binary, dir, "", serveArgs(c.t, dir, c.config, args))
 	c.nodes[name] = in
 	return in, err
 }
@@ -146,6 +152,9 @@ func (c *cluster) offsets(node string) (committed, end map[string]int64, err err
 	return committed, end, nil
 }
 
+// statusAge is how old what a node says of the log may be.
+const statusAge = 2100 * time.Millisecond
+
 // recovered waits until all that was in the log when it is called is stored by
 // both sinks, and returns how long that took.
 func (c *cluster) recovered(within time.Duration) (time.Duration, error) {
@@ -153,7 +162,7 @@ func (c *cluster) recovered(within time.Duration) (time.Duration, error) {
 	var goal map[string]int64
 	for {
 		committed, end, err := c.offsets("query")
-		if err == nil && goal == nil && len(end) > 0 {
+		if err == nil && goal == nil && len(end) > 0 && time.Since(began) > statusAge {
 			goal = end
 		}
 		done := goal != nil && err == nil
@@ -168,6 +177,24 @@ func (c *cluster) recovered(within time.Duration) (time.Duration, error) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// rows asks a node how many rows there are.
+func (c *cluster) rows(node string) (int64, error) {
+	resp, err := http.Post("http://"+c.addrs[node]+"/api/v1/sql", "application/json", strings.NewReader(`{"sql": "SELECT count(*) FROM events"}`))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var table struct{ Rows [][]int64 }
+	err = json.NewDecoder(resp.Body).Decode(&table)
+	if err == nil && (len(table.Rows) != 1 || len(table.Rows[0]) != 1) {
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return table.Rows[0][0], nil
 }
 
 // fault is one thing that goes wrong, and is repaired before it returns.

@@ -146,10 +146,15 @@ func spawn(t *testing.T, dir, extra, failpoints string, args ...string) *instanc
 // trySpawn is spawn for servers that may die before they listen.
 func trySpawn(t *testing.T, dir, extra, failpoints string, args ...string) (*instance, error) {
 	t.Helper()
-	in := &instance{t: t, data: dir, logs: &lockedBuffer{}}
 	args = serveArgs(t, dir, extra, args)
-	in.conf = args[2]
-	in.cmd = exec.Command(os.Args[0], args...)
+	return launch(t, os.Args[0], dir, failpoints, args)
+}
+
+// launch starts a server of a binary, this one or another.
+func launch(t *testing.T, binary, dir, failpoints string, args []string) (*instance, error) {
+	t.Helper()
+	in := &instance{t: t, data: dir, conf: args[2], logs: &lockedBuffer{}}
+	in.cmd = exec.Command(binary, args...)
 	in.cmd.Env = append(os.Environ(), "MILLRACE_TEST_MAIN=1", "MILLRACE_FAILPOINTS="+failpoints)
 	in.cmd.Stderr = in.logs
 	out, err := in.cmd.StdoutPipe()
