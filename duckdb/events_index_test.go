@@ -136,6 +136,8 @@ func (r *indexRig) filter(depth int) *millrace.Filter {
 		f.Op, f.Field, f.Value = millrace.FilterEq, "service", rigWords[r.rng.IntN(4)]
 	case k == 6:
 		f.Op, f.Field, f.Value = millrace.FilterGe, "status", "400"
+	case k == 7 && r.rng.IntN(2) == 0:
+		f.Op, f.Field, f.Value = millrace.FilterEq, "message", strings.TrimSpace(r.message())
 	case k == 7:
 		m := r.message()
 		f.Op, f.Field, f.Value = millrace.FilterGlob, "message", "*"+strings.ToValidUTF8(m[:min(len(m), 9)], "")+"*"
@@ -224,7 +226,7 @@ func TestIndexEqualsOracle(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := newIndexRig(t, seed)
-			blocks := 0
+			blocks, counted := 0, 0
 			for range 30 {
 				switch r.rng.IntN(12) {
 				case 0:
@@ -245,10 +247,18 @@ func TestIndexEqualsOracle(t *testing.T) {
 				}
 				for _, f := range r.db.index.files {
 					blocks = max(blocks, len(f.blocks))
+					for _, b := range f.blocks {
+						if b.shapes > 0 && b.counts > 0 {
+							counted++
+						}
+					}
 				}
 			}
 			if blocks < 3 {
 				t.Errorf("at most %d blocks", blocks)
+			}
+			if counted < 20 {
+				t.Errorf("%d blocks had shapes", counted)
 			}
 		})
 	}
@@ -265,9 +275,14 @@ func (r *indexRig) damage() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	switch r.rng.IntN(3) {
+	switch r.rng.IntN(4) {
 	case 0:
 		err = os.Remove(path)
+	case 3: // of the release before
+		if len(raw) > 4 {
+			raw[4] = indexVersion - 1
+		}
+		err = os.WriteFile(path, raw, 0o600)
 	case 1:
 		err = os.Truncate(path, int64(r.rng.IntN(len(raw)+1)))
 	default:
