@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -347,6 +348,54 @@ func TestSessionsAreBounded(t *testing.T) {
 	if _, ok := s.find(first, now); ok {
 		t.Error("the oldest session was kept")
 	}
+}
+
+// downMeta does not answer while it is down.
+type downMeta struct {
+	millrace.Meta
+	down bool
+	asks int
+}
+
+func (m *downMeta) KeyByHash(ctx context.Context, hash string) (*millrace.Key, error) {
+	m.asks++
+	if m.down {
+		return nil, millrace.Errorf(millrace.ErrUnavailable, "down")
+	}
+	return m.Meta.KeyByHash(ctx, hash)
+}
+
+// While meta is down, keys that were in use go on, and others are not known.
+func TestMetaDown(t *testing.T) {
+	g := setup(t, Options{Require: RequireAuto}, false)
+	m := &downMeta{Meta: g.meta}
+	g.Guard = NewGuard(Options{Require: RequireAuto}, false, m, func() time.Time { return g.now })
+	f := func(key string, want millrace.Code) {
+		t.Helper()
+		if _, err := g.Authorize(request("POST", "/", "X-Millrace-Key", key), millrace.ScopeIngest); millrace.ErrorCode(err) != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	f(g.ingest, "")
+	m.down, m.asks = true, 0
+	f(g.admn, millrace.ErrUnavailable)
+	g.now = g.now.Add(cacheFor)
+	for range 4 {
+		for range 10 {
+			f(g.ingest, "")
+		}
+		g.now = g.now.Add(cacheFor)
+	}
+	if m.asks != 5 {
+		t.Errorf("meta was asked %d times, want once per %v for the key in use", m.asks, cacheFor)
+	}
+	g.now = g.now.Add(trustFor)
+	f(g.ingest, millrace.ErrUnavailable)
+	f(g.ingest, millrace.ErrUnavailable)
+	m.down = false
+	g.now = g.now.Add(cacheFor)
+	f(g.ingest, "")
+	f(g.admn, "")
 }
 
 func BenchmarkAuthorize(b *testing.B) {

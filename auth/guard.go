@@ -16,9 +16,15 @@ import (
 )
 
 // cacheFor is how long a key is trusted without asking meta. It is what a
-// revocation by another process (the CLI on the data directory) may take;
-// revocations in this process count at once.
-const cacheFor = 5 * time.Second
+// revocation by another process (another node, the CLI on the data directory)
+// may take, with the look-up within a second; revocations in this process count
+// at once.
+const cacheFor = 900 * time.Millisecond
+
+// trustFor is how long a key that was valid is trusted while meta does not
+// answer: its restart or failover does not turn senders away. A revocation needs
+// meta, too.
+const trustFor = 10 * time.Minute
 
 // cacheSize bounds the cache; beyond it the cache starts anew. Only keys that
 // exist are cached, so that it cannot be filled from outside.
@@ -38,8 +44,10 @@ type Guard struct {
 }
 
 type cached struct {
-	key   *millrace.Key
-	until time.Time
+	key     *millrace.Key
+	until   time.Time // meta is asked again
+	checked time.Time // meta said so
+	failing bool      // meta was asked since and did not answer
 }
 
 // NewGuard returns a guard. loopback says that the server can be reached from
@@ -155,12 +163,24 @@ func (g *Guard) lookupHash(ctx context.Context, sum [sha256.Size]byte) (*millrac
 	if ok && now.Before(c.until) {
 		return c.key, nil
 	}
+	ok = ok && now.Sub(c.checked) < trustFor
+	if ok && (c.failing || now.Sub(c.checked) < 2*cacheFor) {
+		c = g.postpone(sum, c, now)
+	}
 	hash := hex.EncodeToString(sum[:])
 	key, err := g.meta.KeyByHash(ctx, hash)
-	if millrace.ErrorCode(err) == millrace.ErrNotFound {
+	switch millrace.ErrorCode(err) {
+	case "":
+	case millrace.ErrNotFound:
 		return nil, errUnknownKey
-	}
-	if err != nil {
+	case millrace.ErrUnavailable:
+		if !ok {
+			return nil, err
+		}
+		c.failing = true
+		g.postpone(sum, c, now)
+		return c.key, nil
+	default:
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(key.Hash), []byte(hash)) != 1 {
@@ -172,9 +192,22 @@ func (g *Guard) lookupHash(ctx context.Context, sum [sha256.Size]byte) (*millrac
 		if len(g.cache) >= cacheSize {
 			clear(g.cache)
 		}
-		g.cache[sum] = cached{key, now.Add(cacheFor)}
+		g.cache[sum] = cached{key: key, until: now.Add(cacheFor), checked: now}
 	}
 	return key, nil
+}
+
+// postpone lets other requests go on with a cached key while this one asks meta,
+// or since that failed. A key that was not used for a while is not postponed: it
+// may have been revoked long ago.
+func (g *Guard) postpone(sum [sha256.Size]byte, c cached, now time.Time) cached {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.until = now.Add(cacheFor)
+	if have, ok := g.cache[sum]; ok && have.checked.Equal(c.checked) { // else it was asked or forgotten meanwhile
+		g.cache[sum] = c
+	}
+	return c
 }
 
 // Forget drops what is cached, so that a change of keys counts at once.
