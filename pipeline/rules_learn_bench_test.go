@@ -121,6 +121,9 @@ func BenchmarkLearning(b *testing.B) {
 // TestLearningAllocations: to count and to note paths costs a record few
 // allocations, however many lines it has.
 func TestLearningAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("it allocates, too")
+	}
 	book, version, program := benchBook(t, openMeta(t))
 	rec := accessRecord(1)
 	rec.Rules = version
@@ -136,10 +139,10 @@ func TestLearningAllocations(t *testing.T) {
 				s.paths.clear()
 			}
 		}
-		for range 20 {
+		for range 5 {
 			run()
 		}
-		return testing.AllocsPerRun(20, run)
+		return testing.AllocsPerRun(5, run)
 	}
 	without := allocs(&decoding{})
 	book.learning.on.Store(true)
