@@ -67,12 +67,15 @@ queue:
   group: {session_timeout: %s, heartbeat: 1s}
 clickhouse: {address: "clickhouse://%s/default?protocol=http", timeout: 10s}
 meta: {address: %q}
-pipeline: {flush_interval: 300ms, rollup_interval: 1s, store_deadline: 15s, maintenance_interval: 1s}
+%s
 memory: 1GiB
 `, strings.Join(c.kafka.Addrs(), ", "), brokers, session, c.toClick.Addr,
-		strings.Replace(c.database, c.postgres.Addr(), c.toPG.Addr, 1))
+		strings.Replace(c.database, c.postgres.Addr(), c.toPG.Addr, 1), clusterIntervals)
 	return c
 }
+
+// clusterIntervals are short, so that much can be interrupted.
+const clusterIntervals = "pipeline: {flush_interval: 300ms, rollup_interval: 1s, store_deadline: 15s, maintenance_interval: 1s}"
 
 // node starts a node, or one again under its old name and address.
 func (c *cluster) node(name string, roles ...string) *instance {

@@ -283,6 +283,16 @@ func (s *Server) Stop() error {
 	}
 }
 
+// PID is the server's process; 0 while it does not run.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // Kill ends the server at once (SIGKILL), in the middle of whatever it does, and
 // returns when it is gone. It does nothing if the server does not run.
 func (s *Server) Kill() {

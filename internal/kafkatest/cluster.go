@@ -206,6 +206,9 @@ func (c *Cluster) broker(id int) *broker {
 	return c.brokers[id-1]
 }
 
+// PID is the process of a broker that runs.
+func (c *Cluster) PID(id int) int { return c.broker(id).cmd.Process.Pid }
+
 // Kill ends a broker with SIGKILL.
 func (c *Cluster) Kill(id int) error { return c.broker(id).end(syscall.SIGKILL) }
 

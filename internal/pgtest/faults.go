@@ -19,6 +19,9 @@ import (
 	"time"
 )
 
+// PID is the postmaster's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Kill ends the server and all its processes as a power cut would, but for what
 // the kernel has in its cache.
 func (s *Server) Kill() {

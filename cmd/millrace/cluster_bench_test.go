@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/bench"
+	"github.com/millrace/millrace/internal/kafkatest"
+)
+
+// TestBenchCluster compares one process that embeds everything with two nodes on
+// the same machine that share Kafka, ClickHouse and PostgreSQL, all on the same
+// processors: the same load from the same senders, until the queue is drained.
+// It says which process took how much of them.
+func TestBenchCluster(t *testing.T) {
+	if os.Getenv("MILLRACE_BENCH") == "" {
+		t.Skip("takes minutes and the whole machine: make bench-cluster")
+	}
+	kafkatest.Need(t)
+	load := bench.Load{For: benchFor(t, "BENCH_SECONDS", 60), Senders: 8, InFlight: 1, PoolSize: 1 << 15}
+	machine := bench.Machine(time.Now(), "make bench-cluster")
+
+	var embedded *bench.ClusterResult
+	t.Run("one process", func(t *testing.T) {
+		s := benchServer(t, benchOptions{config: "queue: {partitions: 6}\n"})
+		embedded = clusterLoad(t, load, []string{s.URL}, map[string]int{"millrace": s.PID()})
+	})
+	t.Run("two nodes", func(t *testing.T) {
+		c := newCluster(t, 1)
+		c.config = strings.Replace(c.config, clusterIntervals, "", 1)
+		pids := map[string]int{"PostgreSQL": c.postgres.PID(), "ClickHouse": c.click.PID(), "Kafka": c.kafka.PID(1)}
+		var urls []string
+		for _, name := range []string{"node-1", "node-2"} {
+			in := c.node(name)
+			urls, pids[name] = append(urls, in.url), in.cmd.Process.Pid
+		}
+		r := clusterLoad(t, load, urls, pids)
+		bench.WriteCluster(os.Stdout, machine, embedded, r)
+	})
+}
+
+// clusterLoad sends to all urls and waits until both sinks have stored all.
+func clusterLoad(t *testing.T, load bench.Load, urls []string, pids map[string]int) *bench.ClusterResult {
+	t.Helper()
+	ctx := t.Context()
+	query, err := client.New(urls[0], client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load.Senders /= len(urls)
+	all := make([]*bench.Senders, len(urls))
+	for i, url := range urls {
+		l := load
+		l.Seed = uint64(i)
+		if all[i], err = l.Prepare(url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &bench.ClusterResult{CPU: map[string]time.Duration{}}
+	before := cpuOf(t, pids)
+	began := time.Now()
+	var sending sync.WaitGroup
+	var mu sync.Mutex
+	for _, s := range all {
+		sending.Go(func() {
+			sent, err := s.Run(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			}
+			r.Lines += sent.Lines
+		})
+	}
+	sending.Wait()
+	r.Sending = time.Since(began)
+	drain, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if _, err := bench.Drained(drain, query, r.Lines); err != nil {
+		t.Fatal(err)
+	}
+	r.Elapsed = time.Since(began)
+	for name, after := range cpuOf(t, pids) {
+		r.CPU[name] = after - before[name]
+	}
+	if rows, err := query.SQL(ctx, "SELECT count(*) FROM events"); err != nil || fmt.Sprint(rows.Rows[0][0]) != fmt.Sprint(r.Lines) {
+		t.Errorf("%v rows of %d lines, %v", rows, r.Lines, err)
+	}
+	return r
+}
+
+func cpuOf(t *testing.T, pids map[string]int) map[string]time.Duration {
+	t.Helper()
+	out := map[string]time.Duration{}
+	for name, pid := range pids {
+		cpu, err := bench.TreeCPU(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = cpu
+	}
+	return out
+}
