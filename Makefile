@@ -83,7 +83,7 @@ bench-load: check-compilers ## the server under full load over HTTP
 	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
 	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
 
-# BENCH_ROWS=N stores fewer rows than 20,000,000.
+# BENCH_ROWS=N stores fewer rows than 20,000,000; BENCH_DATA=DIR keeps them for the next run.
 bench-search: check-compilers ## how soon questions are answered over 20 million rows
 	MILLRACE_BENCH=1 BENCH_ROWS=$(BENCH_ROWS) go test -count=1 -timeout 60m -v -run '^TestBenchSearch$$' ./cmd/millrace
 

@@ -81,13 +81,18 @@ type part struct {
 // for one of several connections.
 const partRows = 8 * blockRows
 
-// joinSpans puts neighbours together. What is known of texts must be known of all
-// of a part, or none.
+// alike reports whether as much is known of the texts and times of s as of p.
+func (p *part) alike(s *span) bool {
+	have := p.spans[0]
+	return have.found.known == s.found.known && (have.block == nil) == (s.block == nil)
+}
+
+// joinSpans puts neighbours together.
 func joinSpans(spans []*span) (out []*part) {
 	for _, s := range spans {
 		if n := len(out) - 1; n >= 0 {
 			p := out[n]
-			if p.day == s.day && p.last == s.first && p.spans[0].found.known == s.found.known && s.last-p.first <= partRows {
+			if p.day == s.day && p.last == s.first && p.alike(s) && s.last-p.first <= partRows {
 				p.last, p.spans = s.last, append(p.spans, s)
 				p.minTime, p.maxTime = min(p.minTime, s.minTime), max(p.maxTime, s.maxTime)
 				p.minArrived, p.maxArrived = min(p.minArrived, s.minArrived), max(p.maxArrived, s.maxArrived)
