@@ -189,7 +189,7 @@ func (p *Program) Learn(l *Learner, patient bool) *Lesson {
 	if old := p.opts.Learned; old != nil && old.From == from {
 		out.Learned, known, closed = slices.Clone(old.Learned), old.Known, old.Closed
 	}
-	full := false
+	var full bool
 	out.Folds, full = out.add(&prop, have, MaxURLPatterns-len(t.options.Learned))
 	if out.Closed = closed || len(prop.seen) > t.room() || full; out.Closed {
 		out.Gain = float64(prop.unknown(known, t.room())) / float64(max(prop.Events, 1))
