@@ -88,6 +88,7 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 	}
 	r.collectConfig(gauge)
 	r.collectRules(counter, gauge)
+	r.server.collectFeeds(gauge)
 	gauge(descFaults, float64(len(st.Faults)))
 	gauge(descQueueBytes, float64(snap.QueueBytes))
 	gauge(descDisk, float64(snap.DiskFree), "free")

@@ -12,16 +12,17 @@ import (
 
 // serveCmd runs the server until it is told to stop.
 type serveCmd struct {
-	Config string   `help:"Configuration file (YAML)." type:"existingfile" placeholder:"FILE"`
-	Data   string   `help:"Directory for all data." placeholder:"DIR"`
-	HTTP   string   `name:"http" help:"Address for pages, API and ingest." placeholder:"ADDR"`
-	Watch  bool     `help:"Reload the configuration file when it changes, besides at SIGHUP and POST /api/v1/config/reload."`
-	Broker []string `help:"Addresses of a Kafka to use instead of the embedded broker." placeholder:"HOST:PORT"`
-	Store  string   `help:"Address of a ClickHouse to use instead of the embedded database." placeholder:"clickhouse://…"`
-	Meta   string   `help:"Address of a PostgreSQL for keys, rules and positions instead of a file." placeholder:"postgres://…"`
-	Role   []string `help:"What this node does: ingest, worker, query; all unless told." placeholder:"ROLE"`
-	Node   string   `help:"Name of this node among others." placeholder:"NAME"`
-	Log    string   `help:"Least level of the server's own log." enum:"debug,info,warn,error" default:"info"`
+	Config  string   `help:"Configuration file (YAML)." type:"existingfile" placeholder:"FILE"`
+	Data    string   `help:"Directory for all data." placeholder:"DIR"`
+	HTTP    string   `name:"http" help:"Address for pages, API and ingest." placeholder:"ADDR"`
+	Watch   bool     `help:"Reload the configuration file when it changes, besides at SIGHUP and POST /api/v1/config/reload."`
+	Broker  []string `help:"Addresses of a Kafka to use instead of the embedded broker." placeholder:"HOST:PORT"`
+	Consume []string `help:"Topics of that Kafka that others fill; their messages count exactly once." placeholder:"TOPIC=FORMAT"`
+	Store   string   `help:"Address of a ClickHouse to use instead of the embedded database." placeholder:"clickhouse://…"`
+	Meta    string   `help:"Address of a PostgreSQL for keys, rules and positions instead of a file." placeholder:"postgres://…"`
+	Role    []string `help:"What this node does: ingest, worker, query; all unless told." placeholder:"ROLE"`
+	Node    string   `help:"Name of this node among others." placeholder:"NAME"`
+	Log     string   `help:"Least level of the server's own log." enum:"debug,info,warn,error" default:"info"`
 }
 
 // Run implements the command.
@@ -91,6 +92,9 @@ func (c *serveCmd) load() (*config.Config, error) {
 	}
 	if len(c.Broker) > 0 {
 		cfg.Queue.Broker = c.Broker
+	}
+	if len(c.Consume) > 0 {
+		cfg.Queue.Consume = c.Consume
 	}
 	if c.Store != "" {
 		cfg.ClickHouse.Address = c.Store

@@ -34,6 +34,7 @@ type server struct {
 	now  func() time.Time
 
 	queue    *queue.Queue
+	feeds    []feed // topics that others fill
 	store    millrace.Store
 	meta     state
 	rules    *pipeline.RuleBook
@@ -150,6 +151,7 @@ func (s *server) listen(ctx context.Context) error {
 	s.stop = stop
 	s.work.Go(func() { s.runPipeline(work) })
 	s.work.Go(func() { s.status.run(work) })
+	s.runFeeds(work)
 	go func() {
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve HTTP: %w", err)
@@ -175,6 +177,9 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		Append: s.queue.Append, Pressure: s.pressure, Authorize: guard.Authorize, Rules: s.rules.Current,
 		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
 	})
+	if err := s.openFeeds(); err != nil {
+		return nil, err
+	}
 	seeds, err := s.seeds(ctx)
 	if err != nil {
 		return nil, err
