@@ -25,6 +25,7 @@ type DB struct {
 	now     func() time.Time
 	log     *slog.Logger
 	node    string // names this process in its flushes
+	major   int    // of the server's version
 
 	flushes flushes
 	upkeep  upkeep

@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"fmt"
 	"strings"
 )
 
@@ -79,7 +78,7 @@ func (db *DB) dropTable(ctx context.Context, t *tableDef) error {
 func (db *DB) ddl(ctx context.Context, op string, statements []string) error {
 	for _, s := range statements {
 		if err := db.exec(ctx, op, s); err != nil {
-			return fmt.Errorf("%s: %w", op, err)
+			return err
 		}
 	}
 	return nil

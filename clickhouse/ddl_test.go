@@ -189,3 +189,12 @@ func TestWindows(t *testing.T) {
 		}
 	}
 }
+
+func TestVersions(t *testing.T) {
+	for version, want := range map[string]int{"26.7.2.1": 26, "25.8": 25, "25.8.1.5101": 25, "25.7.9.9": 0, "18.16.1": 0, "": 0, "x.y": 0, "26": 26} {
+		got, err := checkVersion(version)
+		if got != want || (err == nil) != (want > 0) || err != nil && millrace.ErrorHint(err) == "" {
+			t.Errorf("%q: %d, %v", version, got, err)
+		}
+	}
+}

@@ -19,7 +19,7 @@ const (
 	codeTooManyRows       = 158
 	codeTimeout           = 159
 	codeReadonly          = 164
-	codeNoCluster         = 170
+	codeNoCluster         = 701
 	codeUnknownUser       = 192
 	codeWrongPassword     = 193
 	codeTooManyQueries    = 202
@@ -42,9 +42,8 @@ const (
 	codeAccessDenied      = 497
 	codeAuthentication    = 516
 	codeKeeper            = 999
-	codeStd               = 1002
 	codeChecksum          = 40
-	codeUnknownVolume     = 421
+	codeUnknownVolume     = 450
 	codeTooSlow           = 160
 	codeQuotaExceeded     = 201
 	codeSettingConstraint = 452
@@ -86,7 +85,7 @@ var explanations = map[int32]explanation{
 	codeTooManyBytes:      {millrace.ErrTooLarge, "the query reads too many bytes", "ask for less: a shorter time or fewer columns"},
 	codeTooManyRowsBytes:  {millrace.ErrTooLarge, "the answer is too large", "use LIMIT or an aggregate"},
 	codeUnknownPolicy:     {millrace.ErrNotFound, "ClickHouse has no such storage policy", "define it in storage_configuration of every server, or correct storage.policy"},
-	codeUnknownVolume:     {millrace.ErrNotFound, "the storage policy has no such volume", "correct storage.warm_volume and storage.cold_volume"},
+	codeUnknownVolume:     {millrace.ErrNotFound, "the storage policy has no such volume", "correct storage.warm_volume and storage.cold_volume, or add the volumes to the policy on every server"},
 	codeChecksum:          {millrace.ErrCorrupt, "ClickHouse has found damaged data", "see the server's log; restore the part from a replica or a backup"},
 	codeCorrupted:         {millrace.ErrCorrupt, "ClickHouse has found damaged data", "see the server's log; restore the part from a replica or a backup"},
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/failpoint"
 )
@@ -22,7 +24,7 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 			if rows.Len() > maxFlushRows {
 				return millrace.Errorf(millrace.ErrInvalid, "write events: %d rows at once; at most %d are allowed", rows.Len(), maxFlushRows)
 			}
-			if err := db.insert(ctx, "write events", "events_rows", eventColumns(f.ID, rows)...); err != nil {
+			if err := db.insert(db.indexLater(ctx), "write events", "events_rows", eventColumns(f.ID, rows)...); err != nil {
 				return err
 			}
 		}
@@ -36,6 +38,16 @@ func (db *DB) WriteEvents(ctx context.Context, rows *millrace.EventRows, c *mill
 		}
 		return failpoint.Hit("events.commit.after")
 	})
+}
+
+// indexLater leaves the index of words to the first merge: it is half of the work
+// of an insertion, and would be done again then. Small new parts are searched
+// without it.
+func (db *DB) indexLater(ctx context.Context) context.Context {
+	if db.major < 26 { // older servers do not know the setting
+		return ctx
+	}
+	return ch.Context(ctx, ch.WithSettings(ch.Settings{"exclude_materialize_skip_indexes_on_insert": "message_grams"}))
 }
 
 // Bits of the column odd. Rows that have one need a closer look for some filters;

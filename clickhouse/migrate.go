@@ -81,17 +81,24 @@ func (db *DB) checkServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	db.major, err = checkVersion(version)
+	return err
+}
+
+// checkVersion returns the first number of a server's version. ErrConflict: it is
+// too old.
+func checkVersion(version string) (major int, err error) {
 	parts := strings.SplitN(version, ".", 3)
-	major, err := strconv.Atoi(parts[0])
+	major, err = strconv.Atoi(parts[0])
 	minor := 0
 	if err == nil && len(parts) > 1 {
 		minor, err = strconv.Atoi(parts[1])
 	}
 	if err != nil || major < minMajor || major == minMajor && minor < minMinor {
-		return &millrace.Error{
+		return 0, &millrace.Error{
 			Code: millrace.ErrConflict, Op: "connect to ClickHouse",
 			Message: fmt.Sprintf("the server has version %.40s, which is too old", version), Hint: versionHint,
 		}
 	}
-	return nil
+	return major, nil
 }
