@@ -12,7 +12,7 @@ import (
 // cuts connections.
 func TestServer(t *testing.T) {
 	s := Start(t)
-	if s.Database() == s.Database() {
+	if first, second := s.Database(), s.Database(); first == second {
 		t.Error("two databases have one name")
 	}
 	s.SQL("postgres", "CREATE TABLE kept (n int)")
