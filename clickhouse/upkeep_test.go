@@ -17,7 +17,7 @@ func ledgerOf(minute int64, outcome millrace.Outcome, n int64, example string) [
 	}}
 }
 
-func maintain(t *testing.T, db *clickhouse.DB, now time.Time) {
+func maintainAll(t testing.TB, db *clickhouse.DB, now time.Time) {
 	t.Helper()
 	for range 1000 {
 		more, err := db.Maintain(t.Context(), now)
@@ -73,7 +73,7 @@ func TestLedgerIsMerged(t *testing.T) {
 	write(900, "second")
 	same("before")
 	now := storetest.Base.Add(time.Hour)
-	maintain(t, db, now)
+	maintainAll(t, db, now)
 	same("merged")
 	if n := rows("ledger_merged"); n != 300 {
 		t.Fatalf("%d merged accounts", n)
@@ -81,17 +81,17 @@ func TestLedgerIsMerged(t *testing.T) {
 	write(600, "third") // fewer than are worth merging
 	same("with later ones")
 	now = now.Add(20 * time.Minute)
-	maintain(t, db, now)
+	maintainAll(t, db, now)
 	if n := rows("ledger_rows"); n != 600 {
 		t.Fatalf("%d deltas after those that were merged are deleted", n)
 	}
 	same("deleted")
 	write(900, "fourth")
 	now = now.Add(20 * time.Minute)
-	maintain(t, db, now)
+	maintainAll(t, db, now)
 	same("merged again")
 	now = now.Add(20 * time.Minute)
-	maintain(t, db, now)
+	maintainAll(t, db, now)
 	if n := rows("ledger_rows"); n != 0 {
 		t.Fatalf("%d deltas at the end", n)
 	}
@@ -100,7 +100,7 @@ func TestLedgerIsMerged(t *testing.T) {
 	defer again.Close()
 	db = again
 	same("opened again")
-	maintain(t, db, storetest.Base.Add(800*24*time.Hour))
+	maintainAll(t, db, storetest.Base.Add(800*24*time.Hour))
 	if got, err := db.Ledger(t.Context(), millrace.LedgerQuery{}); err != nil || len(got) != 0 {
 		t.Fatalf("accounts past retention: %v (%v)", got, err)
 	}
@@ -139,7 +139,7 @@ func TestMergeThatFails(t *testing.T) {
 			t.Fatalf("%s: %d events (%v)", where, sum(got), err)
 		}
 		if where == "settle.after" { // it was done; the next needs something to do
-			maintain(t, db, now)
+			maintainAll(t, db, now)
 			now = now.Add(30 * time.Minute)
 			for i := range all {
 				all[i].Events = 0
