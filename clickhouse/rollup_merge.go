@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/sketch"
@@ -18,8 +19,8 @@ import (
 // as a set of register and rank, for the case that there are more.
 
 const (
-	leastInt64    = "toInt128('-9223372036854775808')"
-	greatestInt64 = "toInt128('9223372036854775807')"
+	leastInt64    = "toInt64('-9223372036854775808')"
+	greatestInt64 = "toInt64('9223372036854775807')"
 )
 
 // read returns the columns of a state, under the names of merged, as they are read
@@ -71,7 +72,10 @@ func (s state) aggregates() []string {
 		}
 	}
 	// A sum stops at the ends of Int64: an overflow must not make later answers wrong.
-	return []string{as(fmt.Sprintf("toInt64(least(greatest(sum(toInt128(%s)), %s), %s))", col(s.prefix), leastInt64, greatestInt64), s.prefix)}
+	// (Not by least and greatest: compiled, as ClickHouse 26.7 does from the fourth
+	// time on, these give the wrong end for Int128.)
+	sum := "sum(toInt128(" + col(s.prefix) + "))"
+	return []string{as(fmt.Sprintf("ifNull(accurateCastOrNull(%s, 'Int64'), if(%s > 0, %s, %s))", sum, sum, greatestInt64, leastInt64), s.prefix)}
 }
 
 // indexCode is register<<RankBits | rank of an index x that is no multiple of
@@ -95,56 +99,57 @@ func (s state) merged() []string {
 		return []string{
 			as("if("+dense+", [], arraySort("+m("e_")+"))", "e_"),
 			as("if("+dense+", [], arraySort("+m("z_")+"))", "z_"),
-			as(registersSQL(dense, m("r_"), "arrayConcat("+m("p_")+", "+m("z_")+")"), "r_"),
+			as("if("+dense+", "+registersSQL(m("r_"), "arrayConcat("+m("p_")+", "+m("z_")+")")+", [])", "r_"),
 		}
 	}
 	return []string{as(m(s.prefix), s.prefix)}
 }
 
 // registersSQL returns the registers of a dense HLL: the larger of registers, empty
-// or all, and of those that codes name. It is empty where dense is false.
-func registersSQL(dense, registers, codes string) string {
-	needed := fmt.Sprintf("if(%s, %s, CAST([], 'Array(UInt32)'))", dense, codes)
-	all := func(values string) string {
-		return fmt.Sprintf("if(notEmpty(%s), %s, CAST([], 'Array(%s)'))", needed, values, map[bool]string{true: "UInt16", false: "UInt8"}[values == registerNumbers])
+// or all, and of those that codes name.
+func registersSQL(registers, codes string) string {
+	return fmt.Sprintf(`mapValues(arrayReduce('maxMap', [
+		mapFromArrays(CAST(range(%[3]d), 'Array(UInt16)'), arrayResize(%[1]s, %[3]d, 0)),
+		mapFromArrays(arrayMap(x -> toUInt16(bitShiftRight(x, %[4]d)), %[2]s), arrayMap(x -> toUInt8(bitAnd(x, %[5]d)), %[2]s))]))`,
+		registers, codes, sketch.Registers, sketch.RankBits, 1<<sketch.RankBits-1)
+}
+
+// let returns body, in which name stands for value: ClickHouse has no other way to
+// name a part of an expression, and repeating it multiplies the time it takes to
+// analyse a statement.
+func let(name, value, body string) string {
+	return fmt.Sprintf("arrayMap(%s -> %s, [%s])[1]", name, body, value)
+}
+
+// quantilesSQL returns sketch.Hist.Quantile of a merged histogram for some
+// quantiles, as an array; of no meaning if the histogram is empty. The arithmetic is
+// that of package sketch, operation by operation, so that the numbers are the same
+// to the last bit.
+func quantilesSQL(hist string, quantiles []float64) string {
+	qs := make([]string, len(quantiles))
+	for i, q := range quantiles {
+		qs[i] = floatSQL(q)
 	}
-	base := fmt.Sprintf("if(empty(%s), %s, %s)", registers, noRegisters, registers)
-	return fmt.Sprintf(`if(empty(%[1]s), %[2]s, mapValues(arrayReduce('maxMap', [mapFromArrays(
-		arrayConcat(%[3]s, arrayMap(x -> toUInt16(bitShiftRight(x, %[5]d)), %[1]s)),
-		arrayConcat(%[4]s, arrayMap(x -> toUInt8(bitAnd(x, %[6]d)), %[1]s)))])))`,
-		needed, registers, all(registerNumbers), all(base), sketch.RankBits, 1<<sketch.RankBits-1)
+	rank := "if(q * toFloat64(total - 1) >= toFloat64(total - 1), total - 1, toUInt64(q * toFloat64(total - 1)))"
+	buckets := let("total", "arraySum(mapValues("+hist+"))", fmt.Sprintf(
+		"arrayMap(q -> mapKeys(%[1]s)[arrayFirstIndex(c -> c > %[2]s, arrayCumSum(mapValues(%[1]s)))], [%[3]s])", hist, rank, strings.Join(qs, ", ")))
+	return "arrayMap(b -> " + bucketSQL("b") + ", " + buckets + ")"
 }
 
-var (
-	registerNumbers = fmt.Sprintf("CAST(range(%d), 'Array(UInt16)')", sketch.Registers)
-	noRegisters     = fmt.Sprintf("CAST(arrayResize([], %d, 0), 'Array(UInt8)')", sketch.Registers)
-)
-
-// quantileSQL returns sketch.Hist.Quantile of a merged histogram, NULL if it is
-// empty. The arithmetic is that of package sketch, operation by operation, so that
-// the number is the same to the last bit.
-func quantileSQL(hist string, q float64) string {
-	last := "(arraySum(mapValues(" + hist + ")) - 1)"
-	rank := fmt.Sprintf("if(%[1]s * toFloat64(%[2]s) >= toFloat64(%[2]s), %[2]s, toUInt64(%[1]s * toFloat64(%[2]s)))", floatSQL(q), last)
-	bucket := fmt.Sprintf("mapKeys(%[1]s)[arrayFirstIndex(x -> x > %[2]s, arrayCumSum(mapValues(%[1]s)))]", hist, rank)
-	return "if(empty(" + hist + "), NULL, " + bucketSQL(bucket) + ")"
-}
-
-// bucketSQL returns the value that stands for a bucket.
-func bucketSQL(bucket string) string {
-	b := "toInt64(" + bucket + ")"
-	i := fmt.Sprintf("(abs(%s - %d) - 1)", b, sketch.ZeroBucket)
+// bucketSQL returns the value that stands for a bucket, a name.
+func bucketSQL(b string) string {
 	bound := func(i string) string {
 		return fmt.Sprintf("reinterpretAsFloat64(toUInt64((intDiv(%[1]s, %[2]d) + %[3]d) * 4503599627370496 + %[4]s[modulo(%[1]s, %[2]d) + 1]))",
 			i, sketch.PerOctave, 1023+sketch.MinExponent, octaveSQL)
 	}
-	lo, hi := bound(i), bound("("+i+" + 1)")
-	return fmt.Sprintf("if(%s = %d, 0., sign(%s - %d) * least(greatest(2. * %s * %s / (%s + %s), %s), %s))",
-		b, sketch.ZeroBucket, b, sketch.ZeroBucket, lo, hi, lo, hi, floatSQL(sketch.MinValue), floatSQL(sketch.MaxValue))
+	middle := let("lo", bound("i"), let("hi", bound("(i + 1)"), fmt.Sprintf("least(greatest(2. * lo * hi / (lo + hi), %s), %s)",
+		floatSQL(sketch.MinValue), floatSQL(sketch.MaxValue))))
+	return fmt.Sprintf("if(%[1]s = %[2]d, 0., sign(%[1]s - %[2]d) * %[3]s)", b, sketch.ZeroBucket,
+		let("i", fmt.Sprintf("toInt64(greatest(abs(%s - %d), 1) - 1)", b, sketch.ZeroBucket), middle))
 }
 
 // octaveSQL has the lower bounds of the buckets of an octave.
-var octaveSQL = "[" + numbers(sketch.OctaveMantissas()[:sketch.PerOctave]) + "]"
+var octaveSQL = "CAST([" + numbers(sketch.OctaveMantissas()[:sketch.PerOctave]) + "], 'Array(UInt64)')"
 
 // uniqSQL returns sketch.HLL.Estimate of merged columns.
 func (s state) uniqSQL() string {
@@ -161,14 +166,13 @@ func (s state) uniqSQL() string {
 func registersEstimateSQL(r string) string {
 	const steps = "range(64)"
 	m := floatSQL(sketch.Registers)
-	count := func(k string) string { return "toFloat64(countEqual(" + r + ", " + k + "))" }
-	x := "(1. - " + count(strconv.Itoa(sketch.MaxRank)) + " / " + m + ")"
-	tau := fmt.Sprintf("if(%[1]s = 0. OR %[1]s = 1., 0., tupleElement(arrayFold((a, i) -> (sqrt(a.1), a.2 * 0.5, a.3 - (1. - sqrt(a.1)) * (1. - sqrt(a.1)) * (a.2 * 0.5)), %[2]s, (%[1]s, 1., 1. - %[1]s)), 3) / 3.)", x, steps)
-	z := fmt.Sprintf("arrayFold((z, k) -> 0.5 * (z + k), arrayMap(k -> %s, arrayReverse(range(1, %d))), %s * %s)", count("k"), sketch.MaxRank, m, tau)
-	zero := "(" + count("0") + " / " + m + ")"
-	sigma := fmt.Sprintf("tupleElement(arrayFold((a, i) -> (a.1 * a.1, a.2 + a.2, a.3 + a.1 * a.1 * a.2), %[2]s, (%[1]s, 1., %[1]s)), 3)", zero, steps)
-	raw := fmt.Sprintf("(%s / (%s * (%s + %s * %s)))", floatSQL(sketch.Registers*sketch.Registers), floatSQL(2*math.Ln2), z, m, sigma)
-	return fmt.Sprintf("if(%[1]s >= 9223372036854775807., 9223372036854775807, toInt64(floor(%[1]s + 0.5)))", raw)
+	tau := let("x", fmt.Sprintf("1. - c[%d] / %s", sketch.MaxRank+1, m), fmt.Sprintf(
+		"if(x = 0. OR x = 1., 0., tupleElement(arrayFold((a, i) -> (sqrt(a.1), a.2 * 0.5, a.3 - (1. - sqrt(a.1)) * (1. - sqrt(a.1)) * (a.2 * 0.5)), %s, (x, 1., 1. - x)), 3) / 3.)", steps))
+	z := fmt.Sprintf("arrayFold((z, k) -> 0.5 * (z + k), arrayReverse(arraySlice(c, 2, %d)), %s * %s)", sketch.MaxRank-1, m, tau)
+	sigma := let("x", "c[1] / "+m, fmt.Sprintf("tupleElement(arrayFold((a, i) -> (a.1 * a.1, a.2 + a.2, a.3 + a.1 * a.1 * a.2), %s, (x, 1., x)), 3)", steps))
+	raw := let("c", fmt.Sprintf("arrayMap(k -> toFloat64(countEqual(%s, k)), range(%d))", r, sketch.MaxRank+1),
+		fmt.Sprintf("%s / (%s * (%s + %s * %s))", floatSQL(sketch.Registers*sketch.Registers), floatSQL(2*math.Ln2), z, m, sigma))
+	return let("e", raw, "if(e >= 9223372036854775807., 9223372036854775807, toInt64(floor(e + 0.5)))")
 }
 
 // floatSQL writes a number as a literal of Float64.

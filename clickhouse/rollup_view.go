@@ -55,7 +55,44 @@ func (db *DB) viewBranch(k *cube, g millrace.Granularity) string {
 	}
 	keys := append([]string{"set_id", "step"}, k.dimCols...)
 	inner := fmt.Sprintf("SELECT %s FROM (%s) GROUP BY %s", list(keys, aggregates), strings.Join(parts, "\nUNION ALL "), list(keys))
-	return fmt.Sprintf("SELECT %s FROM (SELECT %s FROM (%s))", list(k.viewColumns(g, sets, names)), list(keys, merged), inner)
+	// Quantiles are read where all of a metric are known.
+	mid := fmt.Sprintf("SELECT %s FROM (%s)", list(keys, merged), inner)
+	if q := k.quantileArrays(); len(q) > 0 {
+		mid = fmt.Sprintf("SELECT *, %s FROM (%s)", list(q), mid)
+	}
+	return fmt.Sprintf("SELECT %s FROM (%s)", list(k.viewColumns(g, sets, names)), mid)
+}
+
+// quantilesOf returns all quantiles that columns have of a metric, also those of
+// derived ones.
+func (k *cube) quantilesOf(metric int) []float64 {
+	m := &k.schema.Metrics[metric]
+	if m.Func != millrace.FuncQuantiles {
+		return nil
+	}
+	out := slices.Clone(rollupdef.Quantiles(m))
+	for i := range k.schema.Derived {
+		e, err := formula.Number(k.schema.Derived[i].Expr)
+		if err != nil {
+			continue
+		}
+		for _, name := range e.Names() {
+			if j, q, ok := rollupdef.FindMetric(&k.schema, name); ok && j == metric && q > 0 && !slices.Contains(out, q) {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
+func (k *cube) quantileArrays() (out []string) {
+	for i := range k.schema.Metrics {
+		if qs := k.quantilesOf(i); len(qs) > 0 {
+			name := k.schema.Metrics[i].Name
+			out = append(out, quantilesSQL(ident("h_"+name), qs)+" AS "+ident("q_"+name))
+		}
+	}
+	return out
 }
 
 // viewColumns returns the columns of a branch.
@@ -139,7 +176,8 @@ func (k *cube) metricSQL(i int, quantiles []float64, g millrace.Granularity) [][
 	case millrace.FuncQuantiles:
 		var out [][2]string
 		for _, q := range quantiles {
-			out = append(out, [2]string{rollupdef.QuantileColumn(m.Name, q), quantileSQL(ident("h_"+m.Name), q)})
+			value := fmt.Sprintf("if(empty(%s), NULL, %s[%d])", ident("h_"+m.Name), ident("q_"+m.Name), 1+slices.Index(k.quantilesOf(i), q))
+			out = append(out, [2]string{rollupdef.QuantileColumn(m.Name, q), value})
 		}
 		return out
 	case millrace.FuncUniq:

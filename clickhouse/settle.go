@@ -238,7 +238,7 @@ func (db *DB) insertSelect(ctx context.Context, op, query string) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	settings := ch.Settings{
-		"max_execution_time": int(settleTimeout / time.Second), "max_query_size": 64 << 20,
+		"max_execution_time": int(settleTimeout / time.Second), "max_query_size": 64 << 20, "compile_expressions": 0,
 		// Rows may become several parts: none is looked at before all are there.
 		"max_insert_block_size": 1 << 18, "min_insert_block_size_rows": 1 << 18, "min_insert_block_size_bytes": 256 << 20,
 		"max_partitions_per_insert_block": 0,

@@ -1,0 +1,129 @@
+CREATE TABLE IF NOT EXISTS `m`.`cell_periods_local` ON CLUSTER `main`
+(
+    rollup LowCardinality(String),
+    hour Int64 CODEC(DoubleDelta, LZ4),
+    arrived Int64 CODEC(Delta, LZ4),
+    flush UInt64 CODEC(Delta, LZ4)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/m/cell_periods_local', '{replica}')
+ORDER BY (rollup, hour);
+
+CREATE TABLE IF NOT EXISTS `m`.`cell_periods` ON CLUSTER `main` AS `m`.`cell_periods_local`
+ENGINE = Distributed(`main`, `m`, `cell_periods_local`, flush);
+
+CREATE TABLE IF NOT EXISTS `m`.`deltas_traffic_local` ON CLUSTER `main`
+(
+    flush UInt64 CODEC(Delta, LZ4),
+    settled DateTime('UTC') CODEC(Delta, LZ4),
+    arrived Int64 CODEC(Delta, LZ4),
+    set_id UInt32 CODEC(Delta, LZ4),
+    bucket Int64 CODEC(DoubleDelta, LZ4),
+    `d_service` LowCardinality(String),
+    `d_host` LowCardinality(String),
+    `f_least` Float64 DEFAULT nan,
+    `s_load` Int64 CODEC(T64, LZ4),
+    `n_load` Int64 CODEC(T64, LZ4),
+    `s_pv` Int64 CODEC(T64, LZ4),
+    `hk_rt` String,
+    `hv_rt` String,
+    `e_uv` String,
+    `z_uv` String,
+    `r_uv` String CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/m/deltas_traffic_local', '{replica}')
+PARTITION BY toStartOfHour(settled)
+ORDER BY (set_id, bucket);
+
+CREATE TABLE IF NOT EXISTS `m`.`deltas_traffic` ON CLUSTER `main` AS `m`.`deltas_traffic_local`
+ENGINE = Distributed(`main`, `m`, `deltas_traffic_local`, flush);
+
+ALTER TABLE `m`.`deltas_traffic_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Float64 DEFAULT nan, ADD COLUMN IF NOT EXISTS `s_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `n_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `s_pv` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `hk_rt` String, ADD COLUMN IF NOT EXISTS `hv_rt` String, ADD COLUMN IF NOT EXISTS `e_uv` String, ADD COLUMN IF NOT EXISTS `z_uv` String, ADD COLUMN IF NOT EXISTS `r_uv` String CODEC(ZSTD(1));
+
+ALTER TABLE `m`.`deltas_traffic` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Float64 DEFAULT nan, ADD COLUMN IF NOT EXISTS `s_load` Int64, ADD COLUMN IF NOT EXISTS `n_load` Int64, ADD COLUMN IF NOT EXISTS `s_pv` Int64, ADD COLUMN IF NOT EXISTS `hk_rt` String, ADD COLUMN IF NOT EXISTS `hv_rt` String, ADD COLUMN IF NOT EXISTS `e_uv` String, ADD COLUMN IF NOT EXISTS `z_uv` String, ADD COLUMN IF NOT EXISTS `r_uv` String;
+
+CREATE TABLE IF NOT EXISTS `m`.`minutes_traffic_local` ON CLUSTER `main`
+(
+    flush UInt64 CODEC(Delta, LZ4),
+    settled DateTime('UTC') CODEC(Delta, LZ4),
+    arrived Int64 CODEC(Delta, LZ4),
+    set_id UInt32 CODEC(Delta, LZ4),
+    bucket Int64 CODEC(DoubleDelta, LZ4),
+    `d_service` LowCardinality(String),
+    `d_host` LowCardinality(String),
+    `f_least` Nullable(Float64),
+    `s_load` Int64 CODEC(T64, LZ4),
+    `n_load` Int64 CODEC(T64, LZ4),
+    `s_pv` Int64 CODEC(T64, LZ4),
+    `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)),
+    `e_uv` Array(UInt32),
+    `z_uv` Array(UInt32),
+    `r_uv` Array(UInt8) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/m/minutes_traffic_local', '{replica}')
+PARTITION BY toDate(settled)
+ORDER BY (set_id, bucket);
+
+CREATE TABLE IF NOT EXISTS `m`.`minutes_traffic` ON CLUSTER `main` AS `m`.`minutes_traffic_local`
+ENGINE = Distributed(`main`, `m`, `minutes_traffic_local`, cityHash64(set_id, bucket));
+
+ALTER TABLE `m`.`minutes_traffic_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `n_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `s_pv` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8) CODEC(ZSTD(1));
+
+ALTER TABLE `m`.`minutes_traffic` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64, ADD COLUMN IF NOT EXISTS `n_load` Int64, ADD COLUMN IF NOT EXISTS `s_pv` Int64, ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8);
+
+CREATE TABLE IF NOT EXISTS `m`.`hours_traffic_local` ON CLUSTER `main`
+(
+    flush UInt64 CODEC(Delta, LZ4),
+    settled DateTime('UTC') CODEC(Delta, LZ4),
+    arrived Int64 CODEC(Delta, LZ4),
+    set_id UInt32 CODEC(Delta, LZ4),
+    bucket Int64 CODEC(DoubleDelta, LZ4),
+    `d_service` LowCardinality(String),
+    `d_host` LowCardinality(String),
+    `f_least` Nullable(Float64),
+    `s_load` Int64 CODEC(T64, LZ4),
+    `n_load` Int64 CODEC(T64, LZ4),
+    `s_pv` Int64 CODEC(T64, LZ4),
+    `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)),
+    `e_uv` Array(UInt32),
+    `z_uv` Array(UInt32),
+    `r_uv` Array(UInt8) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/m/hours_traffic_local', '{replica}')
+PARTITION BY toDate(settled)
+ORDER BY (set_id, bucket);
+
+CREATE TABLE IF NOT EXISTS `m`.`hours_traffic` ON CLUSTER `main` AS `m`.`hours_traffic_local`
+ENGINE = Distributed(`main`, `m`, `hours_traffic_local`, cityHash64(set_id, bucket));
+
+ALTER TABLE `m`.`hours_traffic_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `n_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `s_pv` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8) CODEC(ZSTD(1));
+
+ALTER TABLE `m`.`hours_traffic` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64, ADD COLUMN IF NOT EXISTS `n_load` Int64, ADD COLUMN IF NOT EXISTS `s_pv` Int64, ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8);
+
+CREATE TABLE IF NOT EXISTS `m`.`days_traffic_local` ON CLUSTER `main`
+(
+    flush UInt64 CODEC(Delta, LZ4),
+    settled DateTime('UTC') CODEC(Delta, LZ4),
+    arrived Int64 CODEC(Delta, LZ4),
+    set_id UInt32 CODEC(Delta, LZ4),
+    bucket Int64 CODEC(DoubleDelta, LZ4),
+    `d_service` LowCardinality(String),
+    `d_host` LowCardinality(String),
+    `f_least` Nullable(Float64),
+    `s_load` Int64 CODEC(T64, LZ4),
+    `n_load` Int64 CODEC(T64, LZ4),
+    `s_pv` Int64 CODEC(T64, LZ4),
+    `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)),
+    `e_uv` Array(UInt32),
+    `z_uv` Array(UInt32),
+    `r_uv` Array(UInt8) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/m/days_traffic_local', '{replica}')
+PARTITION BY toStartOfMonth(settled)
+ORDER BY (set_id, bucket);
+
+CREATE TABLE IF NOT EXISTS `m`.`days_traffic` ON CLUSTER `main` AS `m`.`days_traffic_local`
+ENGINE = Distributed(`main`, `m`, `days_traffic_local`, cityHash64(set_id, bucket));
+
+ALTER TABLE `m`.`days_traffic_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `n_load` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `s_pv` Int64 CODEC(T64, LZ4), ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64) CODEC(ZSTD(1)), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8) CODEC(ZSTD(1));
+
+ALTER TABLE `m`.`days_traffic` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS `d_service` LowCardinality(String), ADD COLUMN IF NOT EXISTS `d_host` LowCardinality(String), ADD COLUMN IF NOT EXISTS `f_least` Nullable(Float64), ADD COLUMN IF NOT EXISTS `s_load` Int64, ADD COLUMN IF NOT EXISTS `n_load` Int64, ADD COLUMN IF NOT EXISTS `s_pv` Int64, ADD COLUMN IF NOT EXISTS `h_rt` Map(UInt16, UInt64), ADD COLUMN IF NOT EXISTS `e_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `z_uv` Array(UInt32), ADD COLUMN IF NOT EXISTS `r_uv` Array(UInt8);
