@@ -62,6 +62,7 @@ var (
 	_ millrace.Meta    = (*Postgres)(nil)
 	_ millrace.Commits = (*Postgres)(nil)
 	_ millrace.Locks   = (*Postgres)(nil)
+	_ millrace.Nodes   = (*Postgres)(nil)
 )
 
 // OpenPostgres connects to a database of its own and brings its schema up to
@@ -178,6 +179,9 @@ func (p *Postgres) migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if err := up(ctx, provider); err != nil {
+		return err
+	}
+	if err := createNodes(ctx, conn); err != nil {
 		return err
 	}
 	return raiseFlushIDs(ctx, conn)

@@ -42,12 +42,14 @@ type SQLite struct {
 	records              // write has one connection
 	pruned  atomic.Int64 // when flushes were, see prune
 	locks   processLocks
+	nodes   processNodes
 }
 
 var (
 	_ millrace.Meta    = (*SQLite)(nil)
 	_ millrace.Commits = (*SQLite)(nil)
 	_ millrace.Locks   = (*SQLite)(nil)
+	_ millrace.Nodes   = (*SQLite)(nil)
 )
 
 // Open opens or creates the database file at path and brings its schema up to

@@ -33,6 +33,7 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 	var stored, weight int64
 	v := s.verdictOf(u.rec, 0)
 	events := u.batch.Events
+	limit := min(s.limit, s.p.flushRows())
 	for i := range events {
 		e := &events[i]
 		if e.Ordinal < from || s.refuses(u, e) {
@@ -43,7 +44,7 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 		s.last = v
 		stored++
 		weight += e.Weight
-		if s.rows.Len() < s.limit && s.rows.Bytes() < int(s.p.opts.FlushBytes) {
+		if s.rows.Len() < limit && s.rows.Bytes() < int(s.p.opts.FlushBytes) {
 			continue
 		}
 		s.account(u, from, e.Ordinal+1, stored, weight)
@@ -52,7 +53,7 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 			return err
 		}
 		from, stored, weight = e.Ordinal+1, 0, 0
-		s.since = s.p.deps.Now()
+		s.since, limit = s.p.deps.Now(), min(s.limit, s.p.flushRows())
 	}
 	s.account(u, from, int32(len(u.rec.Frames)), stored, weight)
 	s.finish(u)
@@ -101,7 +102,7 @@ func (s *eventsSink) flush(ctx context.Context) error {
 			return s.p.poison(s.name, rows.Len(), last, err)
 		}
 		s.p.pace.flushed(s.name, rows.Len(), s.took, waited, interval)
-		s.limit = min(2*s.limit, s.p.opts.FlushRows)
+		s.limit = min(2*s.limit, s.p.flushRows())
 		s.p.relax(s.name, s.limit)
 		rows.Reset()
 		return nil

@@ -20,6 +20,9 @@ func (p partitions) has(n int32) bool { return p == nil || slices.Contains(p, n)
 type Membership interface {
 	// Commit tells the group how far the sinks are, for tools that show the lag.
 	Commit(ctx context.Context, positions []millrace.Position) error
+	// Healthy returns nil while this is a member or tries for the first time, else
+	// what keeps it out.
+	Healthy() error
 	// Close leaves the group, so that others get the partitions at once.
 	Close(ctx context.Context) error
 }
@@ -51,6 +54,8 @@ type ownership struct {
 	running partitions  // of the session under way; nil if there is none
 	end     func(error) // ends it
 	changed chan struct{}
+	joined  bool       // the group has agreed on who owns what at least once
+	member  Membership // nil while this is none
 }
 
 func newOwnership() *ownership { return &ownership{owned: partitions{}, changed: make(chan struct{})} }
@@ -58,7 +63,37 @@ func newOwnership() *ownership { return &ownership{owned: partitions{}, changed:
 var _ Handler = (*ownership)(nil)
 
 // Assigned implements Handler.
-func (o *ownership) Assigned(_ context.Context, all []int32) { o.set(all) }
+func (o *ownership) Assigned(_ context.Context, all []int32) {
+	o.mu.Lock()
+	o.joined = true
+	o.mu.Unlock()
+	o.set(all)
+}
+
+// enter notes the membership that begins, or with nil that there is none.
+func (o *ownership) enter(m Membership) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.member = m
+	if m == nil {
+		o.joined, o.owned = false, partitions{}
+	}
+}
+
+// outside says why this worker is no member of its group; nil if it is.
+func (o *ownership) outside() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.member != nil {
+		if err := o.member.Healthy(); err != nil {
+			return err
+		}
+	}
+	if !o.joined {
+		return millrace.Errorf(millrace.ErrUnavailable, "the worker has not joined its group yet")
+	}
+	return nil
+}
 
 // Lost implements Handler.
 func (o *ownership) Lost(_ context.Context, left []int32) { o.set(left) }
@@ -154,12 +189,32 @@ func (o *ownership) ended() {
 	o.notify()
 }
 
-// runGroup is Run in a group of workers: a session for each share of the
-// partitions, and beside all of them what one node does for the others.
+// runGroup is Run in a group of workers: shifts, between which the worker is
+// drained, and beside them what it shows of the others.
 func (p *Pipeline) runGroup(ctx context.Context) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { p.Observe(ctx) })
+	for p.awaitShift(ctx) {
+		err := p.shift(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		p.stats.fault("leave group", err)
+	}
+	return nil
+}
+
+// shift is the time that this worker is a member of its group: a session for each
+// share of the partitions, and beside all of them what one node does for the
+// others. The error is why the group may wait for a member that has left.
+func (p *Pipeline) shift(ctx context.Context) error {
+	ctx, end := p.shiftContext(ctx)
+	defer end()
+	p.orders.shift(true)
+	defer p.orders.shift(false)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	every := p.opts.Maintenance.Std() // as of the start: sessions may change the options
 	beside.Go(func() {
 		p.deps.Alone(ctx, "maintain", func(ctx context.Context) { p.maintain(ctx, every) })
@@ -168,6 +223,8 @@ func (p *Pipeline) runGroup(ctx context.Context) error {
 	if err != nil {
 		return nil // ctx ended
 	}
+	p.own.enter(member)
+	defer p.own.enter(nil)
 	p.sessions(ctx, member)
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()

@@ -37,6 +37,8 @@ func (g *fakeGroup) join(n int) func(context.Context, Handler) (Membership, erro
 
 func (m *fakeMember) Commit(context.Context, []millrace.Position) error { return nil }
 
+func (m *fakeMember) Healthy() error { return nil }
+
 func (m *fakeMember) Close(context.Context) error {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()

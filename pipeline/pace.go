@@ -16,8 +16,11 @@ import (
 //
 // Each sink has an estimator; the slower one decides. Safe for concurrent use.
 type pace struct {
+	free bool // no controller: only a limit that was set bounds
+
 	mu      sync.Mutex
 	now     func() time.Time
+	most    float64 // events a second that were set as the limit; 0: none
 	sinks   map[millrace.Sink]*estimator
 	ahead   float64   // events handed on that the rate has not yet allowed
 	checked time.Time // when ahead was last brought up to date
@@ -71,7 +74,7 @@ func (e *estimator) update(events int, took, delay, interval time.Duration) {
 
 // flushed tells the pace what a sink's flush took.
 func (p *pace) flushed(sink millrace.Sink, events int, took, delay, interval time.Duration) {
-	if p == nil {
+	if p == nil || p.free {
 		return
 	}
 	p.mu.Lock()
@@ -84,13 +87,25 @@ func (p *pace) flushed(sink millrace.Sink, events int, took, delay, interval tim
 	e.update(events, took, delay, interval)
 }
 
-// rate returns the events a second that both sinks can store. Called with mu held.
-func (p *pace) rate() float64 {
-	rate := float64(greatestRate)
+// limit sets how many events a second are let in at most, 0 for as many as the
+// controller says.
+func (p *pace) limit(rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = rate
+}
+
+// rate returns the events a second that may be read: what both sinks can store,
+// unless the limit that was set is less. Called with mu held.
+func (p *pace) rate() (rate float64, limited bool) {
+	rate = greatestRate
 	for _, e := range p.sinks {
 		rate = min(rate, e.Rate)
 	}
-	return rate
+	if p.most > 0 && p.most < rate {
+		return p.most, true
+	}
+	return rate, false
 }
 
 // burst is how much may be read at once, in seconds of the rate: a poll brings
@@ -100,19 +115,26 @@ const burst = 1.0
 // take counts events that are about to be handed on and returns how long to
 // wait before.
 func (p *pace) take(events int) time.Duration {
+	wait, _ := p.count(events)
+	return wait
+}
+
+// count is take; limited tells whether the limit that was set decides.
+func (p *pace) count(events int) (wait time.Duration, limited bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, rate := p.now(), p.rate()
+	now := p.now()
+	rate, limited := p.rate()
 	if rate == greatestRate {
 		p.ahead, p.checked = 0, now
-		return 0
+		return 0, false
 	}
 	p.ahead = max(0, p.ahead-rate*now.Sub(p.checked).Seconds()) + float64(events)
 	p.checked = now
 	if p.ahead <= burst*rate {
-		return 0
+		return 0, limited
 	}
-	return time.Duration((p.ahead/rate - burst) * float64(time.Second))
+	return time.Duration((p.ahead/rate - burst) * float64(time.Second)), limited
 }
 
 // hold waits until events may be handed on; false if ctx ended before.
@@ -120,12 +142,27 @@ func (p *pace) hold(ctx context.Context, events int) bool {
 	if p == nil {
 		return true
 	}
-	wait := p.take(events)
-	return wait <= 0 || sleep(ctx, min(wait, longestHold))
+	held := time.Duration(0)
+	for {
+		wait, limited := p.count(events)
+		if wait <= 0 || held >= longestHold && !limited {
+			return true
+		}
+		wait = min(wait, holdStep)
+		if !sleep(ctx, wait) {
+			return false
+		}
+		held, events = held+wait, 0
+	}
 }
 
-// longestHold bounds a wait that was computed from a rate which may be outdated.
-const longestHold = 5 * time.Second
+// longestHold bounds a wait that was computed from a rate which may be outdated:
+// the controller must see flushes. A limit that was set is kept however long that
+// takes, but looked at again every holdStep, since it may be lifted.
+const (
+	longestHold = 5 * time.Second
+	holdStep    = 250 * time.Millisecond
+)
 
 // PaceStatus is the state of the controller of one sink.
 type PaceStatus struct {

@@ -35,12 +35,13 @@ type Deps struct {
 // Pipeline is the worker. Recover, then Run once; everything else is safe for
 // concurrent use.
 type Pipeline struct {
-	opts  Options
-	deps  Deps
-	water *watermark
-	stats *stats
-	own   *ownership // nil reads all partitions
-	pace  *pace      // nil if own is
+	opts   Options
+	deps   Deps
+	water  *watermark
+	stats  *stats
+	own    *ownership // nil reads all partitions
+	pace   *pace
+	orders *orders
 
 	newEngine func([]*rollup.Rollup, rollup.Limits, []millrace.Admission) engine
 
@@ -60,13 +61,16 @@ func New(opts Options, deps Deps) *Pipeline {
 		opts: opts, deps: deps,
 		water:     newWatermark(opts.AllowedLateness.Std()),
 		stats:     newStats(),
+		pace:      newPace(deps.Now),
+		orders:    newOrders(),
 		newEngine: restoredEngine,
 		limits:    map[millrace.Sink]int{},
 		condemned: map[millrace.Sink]map[verdict]string{},
 	}
 	if deps.Join != nil {
-		p.own, p.pace = newOwnership(), newPace(deps.Now)
+		p.own = newOwnership()
 	}
+	p.pace.free = p.own == nil
 	return p
 }
 

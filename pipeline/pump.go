@@ -29,6 +29,9 @@ func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, event
 			return fmt.Errorf("poll: %w", err)
 		}
 		for i := range polled {
+			if !p.mayRead(ctx) {
+				return nil
+			}
 			began := p.deps.Now()
 			u := p.stats.unit()
 			u.rec = polled[i].Record

@@ -48,6 +48,7 @@ func (p *Pipeline) Reconfigure(ctx context.Context, opts Options, rollups []*rol
 	if p.own != nil {
 		p.own.wake()
 	}
+	p.orders.wake()
 	select {
 	case err := <-c.done:
 		return err

@@ -19,6 +19,9 @@ type Status struct {
 	Rollups    RollupStatus
 	Pace       []PaceStatus // of a worker in a group
 	Owned      []int32      // partitions of a worker in a group
+	Outside    error        // why a worker with a group is no member; nil if it is one
+	Paused     bool         // told to read nothing
+	Drained    bool         // told to be idle, and has stored and handed over all it had
 }
 
 // RollupStatus is what the rollup engine holds. Cells that are being stored
@@ -229,6 +232,10 @@ func (p *Pipeline) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := Status{Faults: map[string]string{}, Rollups: s.rollups, Pace: p.pace.status(), Owned: p.own.partitions()}
+	out.Paused, out.Drained = p.orders.state()
+	if p.own != nil {
+		out.Outside = p.own.outside()
+	}
 	for part, b := range s.bounds {
 		out.Partitions = append(out.Partitions, PartitionStatus{
 			Partition: part, Generation: s.gens[part], Low: b.Low, High: b.High, Committed: map[millrace.Sink]int64{
