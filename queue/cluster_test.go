@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/kafkatest"
@@ -28,6 +29,7 @@ func TestKafkaCluster(t *testing.T) {
 	t.Run("topic created again", func(t *testing.T) { testTopicCreatedAgain(t, c) })
 	t.Run("leaders die", func(t *testing.T) { testLeadersDie(t, c) })
 	t.Run("too few replicas", func(t *testing.T) { testTooFewReplicas(t, c) })
+	t.Run("consume", func(t *testing.T) { testConsumeFromKafka(t, c) })
 	t.Run("unclean election", func(t *testing.T) { testUncleanElection(t, c) })
 }
 
@@ -365,3 +367,40 @@ func testUncleanElection(t *testing.T, c *kafkatest.Cluster) {
 }
 
 func pointer(s string) *string { return &s }
+
+// testConsumeFromKafka consumes a topic while a leader of it dies and a
+// transaction is aborted.
+func testConsumeFromKafka(t *testing.T, c *kafkatest.Cluster) {
+	opts := kafkaOptions(c, "sink")
+	opts.Group.Session = millrace.Duration(6 * time.Second)
+	q := openQueue(t, opts, "")
+	src := newForeign(t, c.Addrs(), "app", 2, map[string]*string{"min.insync.replicas": pointer("2")})
+	must(t, c.InSync(t.Context(), "app", 3))
+	f, stop := runFeed(t, q, FeedOptions{Topic: "app"})
+	src.send("before ", 3000)
+	drained(t, 3000, f)
+
+	tx, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs()...), kgo.DefaultProduceTopic("app"), kgo.TransactionalID("tx"))
+	must(t, err)
+	defer tx.Close()
+	must(t, tx.BeginTransaction())
+	must(t, tx.ProduceSync(t.Context(), kgo.StringRecord("aborted")).FirstErr())
+	must(t, tx.EndTransaction(t.Context(), kgo.TryAbort))
+
+	leader, err := c.Leader(t.Context(), "app", 0)
+	must(t, err)
+	must(t, c.Kill(leader))
+	src.send("during ", 3000)
+	drained(t, 6000, f)
+	revive(t, c, leader)
+	stop()
+	src.send("after ", 1000)
+	_, stop = runFeed(t, q, FeedOptions{Topic: "app"})
+	eventually(t, "all is consumed", func() bool { count, _ := folded(t, q); return len(count) >= len(src.sent) })
+	stop()
+	count, refused := folded(t, q)
+	wantOnce(t, count, src.sent)
+	if len(refused) > 0 {
+		t.Errorf("refused %v", refused)
+	}
+}

@@ -155,7 +155,7 @@ func (c *Cluster) launch(b *broker) error {
 	}
 	defer log.Close()
 	//nolint:gosec // our own arguments
-	cmd := exec.Command("java", "-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+	cmd := exec.CommandContext(context.Background(), "java", "-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
 		"-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(c.jars, "*"), "kafka.Kafka", filepath.Join(b.dir, "server.properties"))
 	cmd.Stdout, cmd.Stderr = log, log
@@ -279,7 +279,7 @@ func freePorts() (ports, error) {
 		}
 	}()
 	for _, to := range []*int{&p.plain, &p.controller, &p.tls, &p.mutual, &p.sasl, &p.saslTLS} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return p, err
 		}
