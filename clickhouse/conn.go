@@ -23,7 +23,7 @@ func (db *DB) dial() (ch.Conn, error) {
 		Settings:         db.settings(),
 		Compression:      &ch.Compression{Method: ch.CompressionLZ4},
 		DialTimeout:      db.opt.Connect.Std(),
-		ReadTimeout:      db.opt.Timeout.Std(),
+		ReadTimeout:      longStatement, // every statement has a deadline of its own
 		MaxOpenConns:     db.opt.Connections,
 		MaxIdleConns:     db.opt.Connections,
 		ConnOpenStrategy: ch.ConnOpenRoundRobin,
@@ -140,6 +140,19 @@ func (db *DB) scalar(ctx context.Context, op, query string) (int64, error) {
 // connection that hangs.
 func (db *DB) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, db.opt.Timeout.Std())
+}
+
+// longStatement bounds what runs in the background, such as deletions.
+const longStatement = 10 * time.Minute
+
+// execLong is exec for statements that may take longer than Options.Timeout.
+func (db *DB) execLong(ctx context.Context, op, query string, settings ch.Settings) error {
+	settings["max_execution_time"] = int(longStatement / time.Second)
+	return db.retry(ctx, op, func() error {
+		ctx, cancel := context.WithTimeout(ctx, longStatement)
+		defer cancel()
+		return db.conn.Exec(with(ctx, []ch.Settings{settings}), query)
+	})
 }
 
 func with(ctx context.Context, settings []ch.Settings) context.Context {

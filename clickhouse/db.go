@@ -30,6 +30,7 @@ type DB struct {
 	flushes flushes
 	upkeep  upkeep
 	size    tableSize
+	oldest  oldestEvent
 	cells   cellState
 
 	sqlSlots chan struct{} // statements of users that may run at once

@@ -10,7 +10,14 @@
 // abandoned in Commits (it can never commit), then hidden, and only then the same
 // events are stored again, under another id (flush.go). So inserts need not be
 // deduplicated, repeated or compared, and a connection that breaks in the middle
-// costs a few hidden rows. They are deleted a day later (purge.go).
+// costs a few hidden rows. They are deleted a day later (purge.go). Rows can be seen
+// from their insertion on, a moment before their flush commits; those of a flush
+// that fails disappear when it is hidden.
+//
+// To leave out hidden flushes costs a reader nothing while there are none. Two
+// million rows, counted by service where the status is high, took 18 ms without the
+// condition and 33 ms with 10 to 1,000 ids in hidden_flushes (ClickHouse 26.7, two
+// cores); 100,000 ids, which no system keeps for a day, 110 ms.
 //
 // # Clusters
 //

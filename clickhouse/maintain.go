@@ -149,7 +149,7 @@ func (db *DB) dropEvents(ctx context.Context, now time.Time) (more bool, err err
 // deleteRows deletes rows of a table, on all servers, and returns when they are gone
 // for readers. Their space comes back with the next merge.
 func (db *DB) deleteRows(ctx context.Context, table, where string) error {
-	return db.exec(ctx, "delete from "+table, "DELETE FROM "+db.local(table)+" WHERE "+where, ch.Settings{
+	return db.execLong(ctx, "delete from "+table, "DELETE FROM "+db.local(table)+" WHERE "+where, ch.Settings{
 		"lightweight_deletes_sync": 2, "mutations_sync": 2, "lightweight_delete_mode": "alter_update",
 	})
 }
