@@ -26,6 +26,8 @@ type Config struct {
 	Data       string             `yaml:"data" default:"data" doc:"Directory for the queue, the database and keys. One server per directory." example:"/var/lib/millrace"`
 	Memory     millrace.Bytes     `yaml:"memory" default:"1536MiB" doc:"Memory of the whole process. The store, open cells, the queue's buffer and requests get fixed shares of it unless they are set themselves; the garbage collector aims to stay below the rest." example:"4GiB"`
 	DiskHigh   int                `yaml:"disk_high" default:"85" doc:"Percent of the data directory's disk in use from which ingest answers 429, so that the database never meets a full disk." example:"90"`
+	LagHigh    millrace.Duration  `yaml:"lag_high" default:"48h" doc:"Age of the oldest record that no worker has stored from which ingest answers 429; 0 is never. It must be below queue.retention of an external Kafka, which deletes what is older; unless it is set it is two thirds of a shorter retention." example:"24h"`
+	Limits     Limits             `yaml:"limits" doc:"What this process may take of its machine."`
 	Auth       auth.Options       `yaml:"auth" doc:"Who must show a key."`
 	Ingest     ingest.Options     `yaml:"ingest" doc:"Limits of requests that bring events."`
 	Queue      queue.Options      `yaml:"queue" doc:"The durable log between ingest and pipeline."`
@@ -95,6 +97,8 @@ func (c *Config) validate(v *millrace.Violations) {
 	}
 	millrace.Range(v, "memory", c.Memory, 512<<20, 1<<42)
 	millrace.Range(v, "disk_high", c.DiskHigh, 10, 99)
+	c.validateLag(v)
+	c.Limits.validate("limits", v)
 	c.Auth.Validate("auth", v)
 	c.Ingest.Validate("ingest", v)
 	c.Queue.Validate("queue", v)
@@ -134,6 +138,7 @@ func (c *Config) share() {
 	scale(&c.Store.Memory, d.Store.Memory)
 	scale(&c.Pipeline.RollupMemory, d.Pipeline.RollupMemory)
 	scale(&c.Ingest.Memory, d.Ingest.Memory)
+	c.shareLag()
 }
 
 // Compile returns the rollups: the defaults and the configured ones, by name.

@@ -11,7 +11,7 @@ import (
 
 // live are the settings that can change while the server runs, with all below
 // them: the rest is what the process was built upon when it started.
-var live = []string{"disk_high", "ingest", "pipeline", "sources", "rollups"}
+var live = []string{"disk_high", "lag_high", "ingest", "pipeline", "sources", "rollups"}
 
 // Live reports whether the setting at path can change without a restart.
 func Live(path string) bool {
