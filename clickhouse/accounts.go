@@ -78,8 +78,6 @@ func (db *DB) ledgerRows(m merged, where string) string {
 		columns, db.table(ledgerMerged.name), m.Last, where, db.visible())
 }
 
-const accountKey = "minute, source, sink, outcome, reason, project"
-
 // Ledger implements millrace.Store.
 func (db *DB) Ledger(ctx context.Context, q millrace.LedgerQuery) ([]millrace.LedgerEntry, error) {
 	m, _, err := db.loadMerged(ctx)

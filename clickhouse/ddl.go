@@ -39,20 +39,6 @@ func (a *address) create(t *tableDef) []string {
 	return out
 }
 
-// drop returns the statements that drop a table if it is there, at once.
-func (a *address) drop(t *tableDef) []string {
-	db := ident(a.database) + "."
-	if a.cluster == "" {
-		return []string{"DROP TABLE IF EXISTS " + db + ident(t.name) + " SYNC"}
-	}
-	on := " ON CLUSTER " + ident(a.cluster) + " SYNC"
-	out := []string{"DROP TABLE IF EXISTS " + db + ident(t.name) + on}
-	if t.shardBy != "" {
-		out = append(out, "DROP TABLE IF EXISTS "+db+ident(t.name+localSuffix)+on)
-	}
-	return out
-}
-
 // replicated puts the place in Keeper and the replica's name before an engine's own
 // arguments. Both have macros, which every server of a cluster defines.
 func replicated(engine, path, replica string) string {
@@ -67,11 +53,6 @@ func replicated(engine, path, replica string) string {
 // createTable makes a table unless it is there, on all servers.
 func (db *DB) createTable(ctx context.Context, t *tableDef) error {
 	return db.ddl(ctx, "create table "+t.name, db.addr.create(t))
-}
-
-// dropTable drops a table with all its rows, on all servers.
-func (db *DB) dropTable(ctx context.Context, t *tableDef) error {
-	return db.ddl(ctx, "drop table "+t.name, db.addr.drop(t))
 }
 
 // ddl runs statements that may be run again, one after the other.

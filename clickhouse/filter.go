@@ -200,16 +200,14 @@ func (c *condition) equal(name, value string) {
 		c.equalAttr(name, value)
 		return
 	}
-	sql, fits := "", false
-	if value == "" {
-		sql, fits = a.none, true
-		if c.closer {
-			c.add("(", a.none, " AND ")
-			c.equalAttr(name, value)
-			c.add(")")
-			return
-		}
-	} else {
+	if value == "" && c.closer {
+		c.add("(", a.none, " AND ")
+		c.equalAttr(name, value)
+		c.add(")")
+		return
+	}
+	sql, fits := a.none, true
+	if value != "" {
 		sql, fits = a.equal(value)
 	}
 	if !fits {

@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -224,10 +223,4 @@ func partitionsOf(c *millrace.Commit) []int32 {
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
-}
-
-// isCode reports whether err has one of the codes.
-func isCode(err error, codes ...millrace.Code) bool {
-	e, ok := errors.AsType[*millrace.Error](err)
-	return ok && slices.Contains(codes, e.Code)
 }
