@@ -64,7 +64,9 @@ CLUSTER := ./internal/chtest/...
 
 test-cluster: check-compilers ## tests against real servers, fetched when absent
 	go run ./internal/chtest/chserver -fetch
+	go run ./internal/kafkatest/fetch
 	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m $(CLUSTER)
+	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m -run '^TestKafka' ./queue
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...
