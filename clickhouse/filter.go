@@ -12,9 +12,10 @@ import (
 )
 
 // condition spells filters over events_rows in SQL, with the meaning of
-// Filter.Match. One deviation: the text of a number in attrs is what ClickHouse's
+// Filter.Match. Two deviations: the text of a number in attrs is what ClickHouse's
 // JSON reader makes of it (0.120 reads as 0.12, 1e3 as 1000); in a column it is
-// what was written.
+// what was written. And of what ParseFloat takes for numbers only decimal ones
+// are compared as such: not "inf", "nan", "0x10" and "1_000".
 //
 // Expressions are never NULL.
 type condition struct {
