@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -15,15 +16,19 @@ import (
 	"github.com/millrace/millrace/sketch"
 )
 
-// TestEqualCells feeds this store and the oracle with one random stream of
-// operations.
-func TestEqualCells(t *testing.T) {
+// TestEqual feeds this store and the oracle with one random stream of operations.
+// MILLRACE_LONG=1 makes it four of full length.
+func TestEqual(t *testing.T) {
 	s := server(t)
-	for seed := range uint64(2) {
+	seeds, small, large := uint64(1), 8, 6
+	if os.Getenv("MILLRACE_LONG") == "1" {
+		seeds, small, large = 4, 40, 20
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			db := open(t, database(t, s), committest.New(clock))
 			defer db.Close()
-			storetest.Equal(t, seed, memory.New(), db)
+			storetest.EqualFor(t, seed, small, large, memory.New(), db)
 		})
 	}
 }

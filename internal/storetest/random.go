@@ -15,10 +15,14 @@ import (
 // what they answer. First two days pass in small steps, in which the stores do
 // their maintenance at their own pace; then years pass in large ones. Both
 // stores must be new, with the default retention.
-func Equal(t *testing.T, seed uint64, a, b millrace.Store) {
+func Equal(t *testing.T, seed uint64, a, b millrace.Store) { EqualFor(t, seed, 40, 20, a, b) }
+
+// EqualFor is Equal with fewer steps, small and large ones, for a store that takes
+// long for each.
+func EqualFor(t *testing.T, seed uint64, small, large int, a, b millrace.Store) {
 	r := &random{rng: rand.New(rand.NewPCG(seed, 1)), t: t, a: a, b: b, def: schema(), now: Base, seed: seed}
 	r.each(func(s millrace.Store) error { return s.DefineRollups(t.Context(), []millrace.RollupSchema{r.def}) })
-	for range 40 {
+	for range small {
 		r.now = r.now.Add(time.Duration(r.rng.Int64N(int64(140 * time.Minute))))
 		r.operate()
 		for range r.rng.IntN(4) {
@@ -26,7 +30,7 @@ func Equal(t *testing.T, seed uint64, a, b millrace.Store) {
 		}
 		r.compare()
 	}
-	for range 20 {
+	for range large {
 		jump := []time.Duration{time.Hour, 30 * time.Hour, 9 * 24 * time.Hour, 60 * 24 * time.Hour, 300 * 24 * time.Hour}
 		r.now = r.now.Add(jump[r.rng.IntN(len(jump))])
 		r.operate()
