@@ -168,13 +168,13 @@ var operations = []operation{
 	},
 	{path: "/api/v1/openapi.json", method: "get", summary: "This document.", answer: object(nil)},
 	{path: "/healthz", method: "get", summary: "200 while the process runs.", contentType: "text/plain"},
-	{path: "/readyz", method: "get", summary: "200 when the process can serve, else 503 with the reason.", contentType: "text/plain"},
+	{path: "/readyz", method: "get", summary: "200 when the process can do what its roles are, else 503 with the reason: the queue (ingest, worker), the store (worker, query) and the meta database answer, its worker is a member of its group, it is not drained.", contentType: "text/plain"},
 	{path: "/metrics", method: "get", summary: "Metrics in the Prometheus text format.", contentType: "text/plain"},
 }
 
 func (s *Server) openapi(http.ResponseWriter, *http.Request) (any, error) {
 	paths := map[string]map[string]any{}
-	for _, op := range slices.Concat(operations, s.ruleOperations()) {
+	for _, op := range slices.Concat(operations, s.ruleOperations(), s.clusterOperations()) {
 		if op.path == "/ingest" && s.Ingest == nil || op.path == "/metrics" && s.Metrics == nil {
 			continue
 		}

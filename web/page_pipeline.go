@@ -20,7 +20,9 @@ func (s *Server) pipeline(v *view) any {
 	gaps := &panel{Title: "Gaps", About: "Offsets that were missing from the queue", Wide: "6"}
 	aside := &panel{Title: "Set aside", About: "Records taken out of the stream because a stage failed on them; the payload is kept", Wide: "6"}
 	var ledger *query.Ledger
+	var nodes *panel // nil while there is one node only
 	parallel(
+		func() { nodes = s.nodesPanel(v) },
 		func() { s.fillArrivals(v, arrivals) },
 		func() { s.fillDisk(v, disk) },
 		func() { s.fillPositions(lag) },
@@ -33,6 +35,9 @@ func (s *Server) pipeline(v *view) any {
 	d := dashboard{layout: s.frame(v, "Pipeline", "source")}
 	d.Figures = s.pipelineFigures(v, ledger)
 	d.Panels = []*panel{arrivals, accounts, reasons, lag, cells, folded, disk, gaps, aside}
+	if nodes != nil {
+		d.Panels = append([]*panel{arrivals, nodes}, d.Panels[1:]...)
+	}
 	return d
 }
 

@@ -33,6 +33,8 @@ type Deps struct {
 	Backfills Backfills
 	// Rules serves /api/v1/rules; nil leaves it out.
 	Rules Rules
+	// Cluster serves /api/v1/cluster; nil leaves it out.
+	Cluster Cluster
 	// Reload reads the configuration file again (POST /api/v1/config/reload); nil
 	// leaves the path out.
 	Reload func(context.Context) error
@@ -120,6 +122,7 @@ func (s *Server) table() []route {
 		{auth.LogoutPath, "POST", "", s.Guard.Logout()},
 	}
 	rs = append(rs, s.ruleRoutes(api)...)
+	rs = append(rs, s.clusterRoutes(api)...)
 	if s.Reload != nil {
 		rs = append(rs, route{"/api/v1/config/reload", "POST", millrace.ScopeAdmin, api(s.reload)})
 	}
