@@ -185,3 +185,6 @@ func (p *pace) status() (out []PaceStatus) {
 	}
 	return out
 }
+
+// Unbounded reports whether the controller lets everything in.
+func (s *PaceStatus) Unbounded() bool { return s.Rate >= greatestRate }

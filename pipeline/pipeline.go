@@ -130,6 +130,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 // sessions runs one session after the other until ctx ends.
 func (p *Pipeline) sessions(ctx context.Context, member Membership) {
+	var moved *queue.OffsetError
 	for fails := 0; ; {
 		var owned partitions
 		if p.own != nil {
@@ -139,7 +140,9 @@ func (p *Pipeline) sessions(ctx context.Context, member Membership) {
 			}
 		}
 		began := p.deps.Now()
-		err := p.session(ctx, owned, member)
+		lost := lostBy(moved)
+		moved = nil
+		err := p.session(ctx, owned, member, lost)
 		if ctx.Err() != nil {
 			return
 		}
@@ -147,12 +150,12 @@ func (p *Pipeline) sessions(ctx context.Context, member Membership) {
 			fails = 0
 		}
 		p.stats.fault("session", err)
-		var moved *queue.OffsetError
+		errors.As(err, &moved)
 		if p.reconfigure(ctx) && errors.Is(err, errReconfigured) || errors.Is(err, errRebalanced) {
 			p.stats.fault("session", nil)
 			continue
 		}
-		if errors.Is(err, errPoison) || errors.As(err, &moved) {
+		if errors.Is(err, errPoison) || moved != nil {
 			continue
 		}
 		fails++
@@ -163,9 +166,18 @@ func (p *Pipeline) sessions(ctx context.Context, member Membership) {
 	}
 }
 
+// lostBy returns what the log had and lost, as a session's end showed: a broker
+// that was behind became the leader, and its log may be longer again by now.
+func lostBy(moved *queue.OffsetError) map[int32]queue.Regression {
+	if moved == nil || moved.Lost == (queue.Regression{}) {
+		return nil
+	}
+	return map[int32]queue.Regression{moved.Partition: moved.Lost}
+}
+
 // session is one run over the partitions owned, from the committed positions
 // until something fails.
-func (p *Pipeline) session(ctx context.Context, owned partitions, member Membership) error {
+func (p *Pipeline) session(ctx context.Context, owned partitions, member Membership, lost map[int32]queue.Regression) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if p.own != nil {
@@ -174,7 +186,7 @@ func (p *Pipeline) session(ctx context.Context, owned partitions, member Members
 	}
 	p.sessionEndsBy(stop)
 	defer p.sessionEndsBy(nil)
-	st, err := p.recover(ctx, owned, nil)
+	st, err := p.recover(ctx, owned, lost)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -31,6 +31,7 @@ func reconcile(partition int32, b queue.Bounds, lost queue.Regression, sinks []*
 	}
 	if lost.TopicID == b.TopicID {
 		highest = max(highest, lost.To)
+		b.High = min(b.High, lost.From) // what lies there by now is new
 	}
 	interrupted := oldest < generation
 	changed, anew := false, false

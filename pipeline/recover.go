@@ -29,7 +29,7 @@ func (p *Pipeline) Recover(ctx context.Context) error {
 }
 
 // recover also begins each session; lost is what the log was found to have lost
-// when it was opened, and counts once.
+// when it was opened or last read, and counts once.
 func (p *Pipeline) recover(ctx context.Context, owned partitions, lost map[int32]queue.Regression) (*state, error) {
 	bounds, err := p.deps.Queue.Bounds(ctx)
 	if err != nil {
