@@ -195,7 +195,9 @@ func (db *DB) mergeLedger(ctx context.Context, now time.Time, m merged, state mi
 	}
 	through := cut.Newest
 	for i := range cut.Open {
-		through = min(through, cut.Open[i].ID-1)
+		if f := &cut.Open[i]; f.Sink == millrace.SinkEvents || f.Sink == millrace.SinkRollup { // others have no accounts
+			through = min(through, f.ID-1)
+		}
 	}
 	if through <= m.Through {
 		return nil
