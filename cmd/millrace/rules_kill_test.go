@@ -23,6 +23,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/client"
+	"github.com/millrace/millrace/internal/chtest"
 	"github.com/millrace/millrace/meta"
 	"github.com/millrace/millrace/queue"
 )
@@ -33,13 +34,27 @@ import (
 // version of its record says, in raw rows, cells and accounts alike.
 // MILLRACE_SOAK=1 makes it 60 changes and 24 kills.
 func TestChangesUnderKills(t *testing.T) {
+	changesUnderKills(t, "", "attrs->>'i', attrs->>'v', attrs->>'url'")
+}
+
+// TestChangesUnderKillsOnClickHouse is the same over the other store.
+func TestChangesUnderKillsOnClickHouse(t *testing.T) {
+	s := chtest.Start(t, t.TempDir())
+	changesUnderKills(t, fmt.Sprintf("clickhouse: {address: 'clickhouse://%s/default?protocol=http'}\n", s.Addr),
+		"JSONExtractRaw(attrs, 'i'), if(JSONHas(attrs, 'v'), JSONExtractString(attrs, 'v'), NULL), JSONExtractString(attrs, 'url')")
+}
+
+// changesUnderKills does so with a store, given as a part of the configuration,
+// and columns, the attributes of a row as its SQL has them.
+func changesUnderKills(t *testing.T, store, columns string) {
+	t.Helper()
 	changes, kills := 14, 5
 	if os.Getenv("MILLRACE_SOAK") != "" {
 		changes, kills = 60, 24
 	} else if testing.Short() {
 		t.Skip("kills are slow")
 	}
-	c := &changer{t: t, rng: rand.New(rand.NewPCG(4, 2)), dir: t.TempDir(), addr: freeAddr(t)}
+	c := &changer{t: t, rng: rand.New(rand.NewPCG(4, 2)), dir: t.TempDir(), addr: freeAddr(t), store: store, columns: columns}
 	c.file, c.values = c.rules(), 100_000
 	stop := c.feed()
 	for i := range kills {
@@ -77,6 +92,8 @@ type changer struct {
 	dir, addr    string
 	done, killed int
 	next         atomic.Int64 // number of the next line
+	store        string       // part of the configuration
+	columns      string       // SQL of a row's attributes i, v and url
 
 	// The configuration.
 	file   string // rules of the source that the file owns
@@ -98,7 +115,11 @@ func (c *changer) rules() string {
 }
 
 func (c *changer) config() string {
-	text := fmt.Sprintf("pipeline: {flush_rows: 512, flush_interval: 50ms, rollup_interval: 100ms, maintenance_interval: 100ms, learn_interval: 60ms, dimension_values: %d}\n", c.values) +
+	rows := 512
+	if c.store != "" {
+		rows = 16384 // each transaction of a server takes as long as thousands of rows
+	}
+	text := fmt.Sprintf("pipeline: {flush_rows: %d, flush_interval: 50ms, rollup_interval: 100ms, maintenance_interval: 100ms, learn_interval: 60ms, dimension_values: %d}\n", rows, c.values) +
 		"store: {checkpoint: 16MiB}\nquery: {sql_rows: 1000000}\nrollups:\n" +
 		"  byv: {dimensions: [v, url], sets: [[v], [v, url]], metrics: {n: count(), si: sum(i)}}\n" +
 		"  capped: {dimensions: [i], sets: [[], [i]], metrics: {n: count()}}\n"
@@ -112,7 +133,7 @@ func (c *changer) config() string {
 	if c.lateOn {
 		text += "  late: {sets: [[]], metrics: {n: count()}}\n"
 	}
-	return text + "sources:\n  file:\n    rules:\n      " + strings.ReplaceAll(c.file, "\n", "\n      ") + "\n"
+	return text + c.store + "sources:\n  file:\n    rules:\n      " + strings.ReplaceAll(c.file, "\n", "\n      ") + "\n"
 }
 
 // feed has two clients send lines to two sources until they are told to stop;
@@ -437,7 +458,7 @@ func (c *changer) compare(in *instance, want *expected) {
 	t := c.t
 	t.Helper()
 	var rows []string
-	for _, r := range in.sql("SELECT attrs->>'i', attrs->>'v', attrs->>'url' FROM events") {
+	for _, r := range in.sql("SELECT " + c.columns + " FROM events") {
 		rows = append(rows, strings.Join(r, " "))
 	}
 	slices.Sort(rows)
