@@ -24,10 +24,10 @@ RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./internal/faultproxy/.
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-cluster test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-cluster cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # DuckDB comes as a C++ library: without a compiler and linker the build would
 # end in a page of linker errors.
@@ -58,15 +58,23 @@ test: check-compilers ## all tests; the concurrent packages under the race detec
 	go test -race -short -run '$(RACE_ROLLUP)' ./rollup
 	go test $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
 
-# Packages with tests that need the real servers: they are fetched into
-# $MILLRACE_CACHE (default ~/.cache/millrace-test). `make test` skips those tests.
-CLUSTER := ./internal/chtest/...
+# Tests that need the real servers skip without MILLRACE_CLUSTER and fail with it
+# where something is missing. What they need is fetched into $MILLRACE_CACHE
+# (default ~/.cache/millrace-test).
+CLUSTER := ./internal/chtest/... ./clickhouse/... ./meta/...
+CLUSTER_RUN := ^TestCluster|OnClickHouse$$
 
-test-cluster: check-compilers ## tests against real servers, fetched when absent
-	go run ./internal/chtest/chserver -fetch
-	go run ./internal/kafkatest/fetch
-	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m $(CLUSTER)
+cluster-servers:
+	@go run ./internal/chtest/chserver -fetch
+	@go run ./internal/kafkatest/fetch
+
+test-cluster: check-compilers cluster-servers ## tests against real Kafka, ClickHouse and PostgreSQL
+	MILLRACE_CLUSTER=1 go test -count=1 -p 1 -timeout 20m $(CLUSTER)
 	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m -run '^TestKafka' ./queue
+	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m -run '$(CLUSTER_RUN)' ./cmd/millrace
+
+soak-cluster: check-compilers cluster-servers ## 5M events into a cluster while 50 things fail; a rolling upgrade
+	MILLRACE_CLUSTER=1 MILLRACE_SOAK=1 go test -count=1 -timeout 2h -v -run '^Test(Cluster|RollingUpgrade)$$' ./cmd/millrace
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...
