@@ -186,11 +186,12 @@ func (db *DB) mergeLedger(ctx context.Context, now time.Time, m merged, state mi
 	if err != nil || deltas < fewDeltas {
 		return err
 	}
-	if err := db.hideAbandoned(ctx); err != nil { // so that all flushes that have ended are known as what they are
-		return err
-	}
 	cut, err := db.commits.Cut(ctx)
 	if err != nil {
+		return err
+	}
+	// After the cut: what was abandoned before it is hidden when rows are read.
+	if err := db.hideAbandoned(ctx); err != nil {
 		return err
 	}
 	through := cut.Newest
