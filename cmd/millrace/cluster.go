@@ -22,6 +22,7 @@ type state interface {
 	millrace.Meta
 	millrace.Commits
 	millrace.Locks
+	millrace.Nodes
 }
 
 // openState opens PostgreSQL if the configuration has one, else the file in the
@@ -54,7 +55,9 @@ func (s *server) openStore(ctx context.Context) error {
 		s.store = db
 		return nil
 	}
-	db, err := duckdb.Open(ctx, s.cfg.Store, filepath.Join(s.cfg.Data, "millrace.duckdb"), s.now, s.log)
+	opts := s.cfg.Store
+	opts.Threads = min(opts.Threads, limitProcessors(s.cfg.Limits))
+	db, err := duckdb.Open(ctx, opts, filepath.Join(s.cfg.Data, "millrace.duckdb"), s.now, s.log)
 	if err != nil {
 		return err
 	}
@@ -82,6 +85,12 @@ func (s *server) join() func(context.Context, pipeline.Handler) (pipeline.Member
 func (s *server) byRole(next http.Handler) http.Handler {
 	node := &s.cfg.Node
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ingest" && node.Has(config.RoleIngest) {
+			if err := s.node.refusal(); err != nil {
+				problem.Write(w, err, nil)
+				return
+			}
+		}
 		role := roleOf(r.URL.Path)
 		if role == "" || node.Has(role) {
 			next.ServeHTTP(w, r)
@@ -137,7 +146,9 @@ func (s *server) alone(ctx context.Context, name string, do func(context.Context
 			continue
 		}
 		held, cancel := millrace.WithLease(ctx, lease)
+		s.node.holds(name, true)
 		do(held)
+		s.node.holds(name, false)
 		cancel()
 		if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
 			s.log.Warn("release lock", "name", name, "err", err) // the database does so when the connection ends

@@ -74,6 +74,7 @@ type cli struct {
 	Ledger   ledgerCmd   `cmd:"" help:"Show what became of every event."`
 	Backfill backfillCmd `cmd:"" help:"Make a rollup complete for the past, from the raw rows."`
 	Rules    rulesCmd    `cmd:"" help:"Show, change and try the rules of sources."`
+	Cluster  clusterCmd  `cmd:"" help:"Show the nodes that work together, and change what they do."`
 	Keys     keysCmd     `cmd:"" help:"Create, list and revoke keys."`
 	Config   configCmd   `cmd:"" help:"Check a configuration, or print the reference."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -75,6 +75,7 @@ func (s *server) adopt(ctx context.Context) error {
 	}
 	s.ingest.SetOptions(next.Ingest)
 	s.disk.high.Store(int64(next.DiskHigh))
+	s.lag.high.Store(int64(next.LagHigh))
 	s.query.SetSchemas(schemasOf(rollups))
 	s.live.Store(next)
 	return nil

@@ -44,6 +44,10 @@ type server struct {
 	ingest   *ingest.Handler
 	backfill *pipeline.Backfills
 	disk     *diskGuard
+	lag      *lagGuard
+	memory   *memoryGuard
+	node     *node
+	probes   *probes
 	status   *statusReporter
 	tally    *time.Ticker
 
@@ -83,6 +87,11 @@ func (s *server) open(ctx context.Context) error {
 		limit -= s.cfg.Store.Memory
 	}
 	debug.SetMemoryLimit(int64(limit))
+	limitProcessors(s.cfg.Limits)
+	var err error
+	if s.memory, err = newMemoryGuard(s.cfg); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(s.cfg.Data, 0o750); err != nil {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "create data directory", Err: err, Hint: "choose a directory that can be written with --data"}
 	}
@@ -91,7 +100,6 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.disk.look(); err != nil {
 		return err
 	}
-	var err error
 	if s.queue, err = queue.Open(ctx, s.cfg.Queue, filepath.Join(s.cfg.Data, "queue"), s.log, s.now); err != nil {
 		return err
 	}
@@ -123,6 +131,9 @@ func (s *server) startPipeline(ctx context.Context) error {
 			return err
 		}
 	}
+	s.node, s.probes = newNode(s), newProbes(s)
+	s.lag = &lagGuard{offsetsAt: s.queue.OffsetsAt, bounds: s.queue.Bounds, positions: s.store.Positions, now: s.now}
+	s.lag.high.Store(int64(s.cfg.LagHigh))
 	s.status = newStatusReporter(s, schemas)
 	s.backfill = pipeline.NewBackfills(s.store, func() (pipeline.Options, []*rollup.Rollup) { c := s.live.Load(); return c.Pipeline, c.Compile() })
 	return nil
@@ -149,6 +160,7 @@ func (s *server) listen(ctx context.Context) error {
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	s.runNode(work)
 	s.work.Go(func() { s.runPipeline(work) })
 	s.work.Go(func() { s.status.run(work) })
 	s.runFeeds(work)
@@ -191,7 +203,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}, s.cfg.Query)
 	pages, err := web.New(web.Deps{
 		Query: s.query, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
-		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Ready: s.ready, Version: version(), Log: s.log,
+		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -218,26 +230,19 @@ func (s *server) seeds(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// pressure tells ingest to wait while the disk or the queue is full.
+// pressure tells ingest to wait while the disk, the memory or the queue is full,
+// or the workers are too far behind.
 func (s *server) pressure() error {
 	if err := s.disk.pressure(); err != nil {
 		return err
 	}
+	if err := s.memory.pressure(); err != nil {
+		return err
+	}
+	if err := s.lag.pressure(); err != nil {
+		return err
+	}
 	return s.queue.Pressure()
-}
-
-// ready reports whether requests would be served in full.
-func (s *server) ready(context.Context) error {
-	if err := s.queue.Healthy(); err != nil {
-		return err
-	}
-	if err := s.disk.pressure(); err != nil {
-		return err
-	}
-	for place, fault := range s.pipeline.Status().Faults {
-		return millrace.Errorf(millrace.ErrUnavailable, "%s: %s", place, fault)
-	}
-	return nil
 }
 
 // tallyInterval is how often what was refused at the door goes to the ledger.

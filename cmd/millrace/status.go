@@ -64,6 +64,7 @@ func (r *statusReporter) run(ctx context.Context) {
 		if err := r.server.disk.look(); err != nil {
 			r.server.log.Error("disk guard", "err", err)
 		}
+		r.server.memory.look()
 		r.refresh()
 		select {
 		case <-ctx.Done():
@@ -131,6 +132,7 @@ func (r *statusReporter) problems(st pipeline.Status) []string {
 	for place, fault := range st.Faults {
 		out = append(out, place+": "+fault)
 	}
+	out = append(out, r.server.node.problems()...)
 	for _, err := range []error{r.server.pressure(), r.server.queue.Healthy()} {
 		if err != nil {
 			out = append(out, err.Error())
