@@ -203,7 +203,13 @@ func (db *DB) mergeLedger(ctx context.Context, now time.Time, m merged, state mi
 	if through <= m.Through {
 		return nil
 	}
+	if err := db.syncReplicas(ctx, ledgerTable.name); err != nil {
+		return err
+	}
 	return db.flush(ctx, upkeepSink, nil, func(f *millrace.Flush) error {
+		if err := db.abandonOlder(ctx, f); err != nil {
+			return err
+		}
 		return db.insertOnce(ctx, "merge accounts", fmt.Sprintf(`INSERT INTO %s (flush, first, sink, project, source, minute, outcome, reason, events, weight, example)
 			SELECT %d, min((flush, n)), sink, project, source, minute, outcome, reason, sum(events), sum(weight),
 				argMinIf(example, (flush, n), example != '')
