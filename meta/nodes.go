@@ -50,11 +50,11 @@ func (p *processNodes) list(now time.Time) (out []millrace.Node) {
 
 // Announce implements millrace.Nodes.
 func (s *SQLite) Announce(_ context.Context, n *millrace.Node) (other bool, err error) {
-	return s.nodes.announce(n, time.Now()), nil
+	return s.nodes.announce(n, clock()), nil
 }
 
 // Nodes implements millrace.Nodes.
-func (s *SQLite) Nodes(context.Context) ([]millrace.Node, error) { return s.nodes.list(time.Now()), nil }
+func (s *SQLite) Nodes(context.Context) ([]millrace.Node, error) { return s.nodes.list(clock()), nil }
 
 // Withdraw implements millrace.Nodes.
 func (s *SQLite) Withdraw(_ context.Context, n *millrace.Node) error {

@@ -46,7 +46,7 @@ func (p *Postgres) Begin(ctx context.Context, sink millrace.Sink, partitions []i
 // pruneEvery and process. Rows that another node is removing are left to it. The
 // flush that began last stays, since the next begins no earlier.
 func (p *Postgres) prune(ctx context.Context) error {
-	now := time.Now().UnixNano() // only says when it is due
+	now := clock().UnixNano() // only says when it is due
 	if last := p.pruned.Load(); now-last < int64(pruneEvery) && now >= last {
 		return nil
 	}
