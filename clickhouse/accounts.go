@@ -210,7 +210,7 @@ func (db *DB) mergeLedger(ctx context.Context, now time.Time, m merged, state mi
 		if err := db.abandonOlder(ctx, f); err != nil {
 			return err
 		}
-		return db.insertOnce(ctx, "merge accounts", fmt.Sprintf(`INSERT INTO %s (flush, first, sink, project, source, minute, outcome, reason, events, weight, example)
+		return db.insertSelect(ctx, "merge accounts", fmt.Sprintf(`INSERT INTO %s (flush, first, sink, project, source, minute, outcome, reason, events, weight, example)
 			SELECT %d, min((flush, n)), sink, project, source, minute, outcome, reason, sum(events), sum(weight),
 				argMinIf(example, (flush, n), example != '')
 			FROM %s WHERE flush > %d AND flush <= %d AND %s GROUP BY sink, project, source, minute, outcome, reason`,

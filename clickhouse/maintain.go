@@ -153,10 +153,3 @@ func (db *DB) deleteRows(ctx context.Context, table, where string) error {
 		"lightweight_deletes_sync": 2, "mutations_sync": 2, "lightweight_delete_mode": "alter_update",
 	})
 }
-
-// insertOnce runs an INSERT SELECT, which is not repeated: see insert.
-func (db *DB) insertOnce(ctx context.Context, op, query string) error {
-	ctx, cancel := db.limited(ctx)
-	defer cancel()
-	return wrap(ctx, op, db.conn.Exec(ctx, query))
-}
