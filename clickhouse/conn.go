@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -21,7 +21,7 @@ func (db *DB) dial() (ch.Conn, error) {
 		Auth:             ch.Auth{Database: db.addr.database, Username: db.addr.user, Password: db.addr.password},
 		ClientInfo:       ch.ClientInfo{Products: []struct{ Name, Version string }{{Name: "millrace"}}},
 		Settings:         db.settings(),
-		Compression:      &ch.Compression{Method: ch.CompressionLZ4},
+		Compression:      &ch.Compression{Method: db.addr.compression()},
 		DialTimeout:      db.opt.Connect.Std(),
 		ReadTimeout:      longStatement, // every statement has a deadline of its own
 		MaxOpenConns:     db.opt.Connections,
@@ -30,6 +30,7 @@ func (db *DB) dial() (ch.Conn, error) {
 	}
 	if db.addr.http {
 		o.Protocol = ch.HTTP
+		o.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return onlyClickHouse{t}, nil }
 	}
 	if db.addr.secure {
 		var err error
@@ -160,46 +161,4 @@ func with(ctx context.Context, settings []ch.Settings) context.Context {
 		return ctx
 	}
 	return ch.Context(ctx, ch.WithSettings(settings[0]))
-}
-
-// column is a column of an insertion: values is a slice with one element per row,
-// of a type that clickhouse-go takes for the column's.
-type column struct {
-	name   string
-	values any
-}
-
-// insert stores rows as one block. It is tried once: after an error nobody knows
-// whether they are there, so that they need a flush of their own. Columns that are
-// not named have their defaults.
-func (db *DB) insert(ctx context.Context, op, table string, columns ...column) error {
-	ctx, cancel := db.limited(ctx)
-	defer cancel()
-	return wrap(ctx, op, db.insertBlock(ctx, table, columns))
-}
-
-func (db *DB) insertBlock(ctx context.Context, table string, columns []column) error {
-	batch, err := db.conn.PrepareBatch(ctx, "INSERT INTO "+db.table(table)+" ("+columnNames(columns)+")")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = batch.Close() }() // after Send it does nothing
-	for i, c := range columns {
-		if err := batch.Column(i).Append(c.values); err != nil {
-			_ = batch.Abort() // err says why
-			return fmt.Errorf("column %s: %w", c.name, err)
-		}
-	}
-	return batch.Send()
-}
-
-func columnNames(columns []column) string {
-	s := ""
-	for i, c := range columns {
-		if i > 0 {
-			s += ", "
-		}
-		s += ident(c.name)
-	}
-	return s
 }

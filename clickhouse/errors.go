@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"time"
 
@@ -95,6 +96,8 @@ const (
 	diskHint = "free space on the server or shorten the retention; writing resumes by itself"
 )
 
+const slowHint = "is the server overloaded, or the way to it cut? Port and protocol must fit together (9000 is native, 8123 is HTTP)"
+
 // wrap gives an error of the driver or the server its code, and a hint where one
 // helps.
 func wrap(ctx context.Context, op string, err error) error {
@@ -103,6 +106,9 @@ func wrap(ctx context.Context, op string, err error) error {
 	}
 	if _, ok := errors.AsType[*millrace.Error](err); ok {
 		return err // it says what it is about
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without a line of parameters
 	}
 	e := &millrace.Error{Op: op, Err: err}
 	if x, ok := errors.AsType[*ch.Exception](err); ok {
@@ -120,9 +126,10 @@ func wrap(ctx context.Context, op string, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		e.Code, e.Message = millrace.ErrUnavailable, "the request was cancelled"
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		e.Code, e.Message = millrace.ErrTimeout, "ClickHouse took longer than the time limit"
+		e.Code, e.Message, e.Hint = millrace.ErrTimeout, "ClickHouse took longer than the time limit", slowHint
 	case errors.Is(err, ch.ErrUnsupportedServerRevision):
 		e.Code, e.Message, e.Hint = millrace.ErrConflict, "the server's version is not supported", versionHint
+	case misled(e, err):
 	default:
 		e.Code, e.Message = millrace.ErrUnavailable, "ClickHouse cannot be reached"
 		e.Hint = "check that the servers of the store's address run, and that port and protocol fit together (9000 is native, 8123 is HTTP)"
@@ -164,13 +171,13 @@ const (
 // retry runs f, again after passing errors while Options.Retry lasts, and gives its
 // error a code. f must be something that may happen twice.
 func (db *DB) retry(ctx context.Context, op string, f func() error) error {
-	end := time.Now().Add(db.opt.Retry.Std())
+	started := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := f()
 		if err == nil {
 			return nil
 		}
-		if !passing(err) || ctx.Err() != nil || !time.Now().Add(pause).Before(end) {
+		if !passing(err) || ctx.Err() != nil || time.Since(started)+pause >= db.opt.Retry.Std() {
 			if last, ok := errors.AsType[final](err); ok {
 				err = last.error
 			}

@@ -77,7 +77,8 @@ const (
 // checkServer connects for the first time.
 func (db *DB) checkServer(ctx context.Context) error {
 	var version string
-	err := db.query(ctx, "connect to ClickHouse", "SELECT version()", func(rows driver.Rows) error { return rows.Scan(&version) })
+	op := fmt.Sprintf("connect to ClickHouse at %s, database %s, as %q", strings.Join(db.addr.hosts, ", "), db.addr.database, db.addr.user)
+	err := db.query(ctx, op, "SELECT version()", func(rows driver.Rows) error { return rows.Scan(&version) })
 	if err != nil {
 		return err
 	}
