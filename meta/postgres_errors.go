@@ -60,6 +60,9 @@ func postgresError(ctx context.Context, op string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Message = "PostgreSQL does not answer"
 		e.Hint = fmt.Sprintf("each call has %s: is it overloaded, or the way to it cut?", tryTimeout)
+	case isAuthentication(err):
+		e.Message = "PostgreSQL asks for a way to authenticate that millrace does not know"
+		e.Hint = "give the user scram-sha-256 in the server's pg_hba.conf; is it PostgreSQL that answers?"
 	case isUnreachable(err):
 		e.Message = "PostgreSQL cannot be reached"
 		e.Hint = "check host and port in the address, that the server runs, and what is between"
@@ -109,6 +112,13 @@ func isTLS(err error) bool {
 		return true
 	}
 	return strings.Contains(err.Error(), "server refused TLS connection")
+}
+
+// isAuthentication reports whether the server asked for something that pgx cannot
+// give: pgx has no error for it.
+func isAuthentication(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "unknown authentication type") || !isPgError(err) && strings.Contains(text, "failed SASL auth")
 }
 
 func isUnreachable(err error) bool {

@@ -54,6 +54,9 @@ func (q *Queue) failed(op string, err error) error {
 			e.Message = fullMessage
 		}
 		e.Hint = diskHint(q.dir)
+	case q.cluster == nil && isDial(err):
+		e.Message = "a broker cannot be reached"
+		e.Hint = "if it is up, its advertised.listeners must name an address that this host can connect to; queue.broker: " + strings.Join(q.addrs, ", ")
 	case q.cluster == nil:
 		e.Message = "the broker failed"
 		e.Hint = "see the log of the broker at " + strings.Join(q.addrs, ", ")
@@ -61,6 +64,12 @@ func (q *Queue) failed(op string, err error) error {
 		e.Message = "the queue failed"
 	}
 	return e
+}
+
+// isDial reports whether a connection did not come about.
+func isDial(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
 }
 
 // whyTimeout bounds the search for the reason of a timeout.

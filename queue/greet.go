@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace"
 )
+
+// dialTimeout bounds one connection's beginning: a broker that is silent may not
+// keep those that come after it from being asked.
+const dialTimeout = 10 * time.Second
 
 // greet waits until a broker answers, at most Options.Timeout. What will not pass
 // by itself, such as a wrong password, ends it at once. A client of its own: the
@@ -23,6 +28,7 @@ func (q *Queue) greet(ctx context.Context) error {
 		kgo.ClientID("millrace"),
 		kgo.DisableClientMetrics(),
 		kgo.WithLogger(clientLog{q.log}),
+		kgo.DialTimeout(min(q.opts.Timeout.Std(), dialTimeout)),
 	}, q.securityOptions()...)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -39,7 +45,7 @@ func (q *Queue) greet(ctx context.Context) error {
 			last = err // what ctx cut off says less
 		}
 		e := &millrace.Error{
-			Code: millrace.ErrUnavailable, Op: op, Err: last, Message: "no broker answers",
+			Code: millrace.ErrUnavailable, Op: op, Err: last, Message: "no broker answers at " + strings.Join(q.addrs, ", "),
 			Hint: "check queue.broker, that the brokers are up, and that this host may connect to them",
 		}
 		_, ours := errors.AsType[*millrace.Error](last)
