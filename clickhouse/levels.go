@@ -58,6 +58,10 @@ func (k *cube) sources(g millrace.Granularity, sets []int64, spans []millrace.Sp
 	var out []cellRows
 	above := int64(0)
 	for i := tableOf(g); i >= 0; i-- {
+		if i > tableDeltas && k.levels.Newest[i-1] <= above {
+			above = k.levels.Merged[i-1]
+			continue
+		}
 		r := cellRows{table: i, above: above, upto: k.levels.Last, spans: spans, sets: sets, g: g}
 		if i == tableDeltas {
 			r.upto = 0

@@ -216,6 +216,7 @@ func (r *refold) commit(ctx context.Context, flush int64, cut *millrace.Cut) err
 		}
 		lv := k.levels.clone()
 		lv.Refold, lv.Last, lv.Replaced = 0, max(lv.Last, flush), append(lv.Replaced, p)
+		lv.Newest = [3]int64{flush, flush, flush}
 		rollupdef.Refolded(&lv.Schema, r.q.From, r.q.To, !earlier)
 		st, err := s.withLevels(k.name, lv)
 		if err != nil {

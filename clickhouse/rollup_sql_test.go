@@ -15,13 +15,15 @@ func testCube(t *testing.T) *cube {
 		Name: "traffic", Dimensions: []string{"service", "host"},
 		Sets: []millrace.DimensionSet{{Dims: []int{}, Granularities: all}, {Dims: []int{0, 1}, Granularities: all}},
 		Metrics: []millrace.Metric{
-			{Name: "pv", Func: millrace.FuncCount}, {Name: "load", Func: millrace.FuncAvg, Field: "rt", Scale: 3},
-			{Name: "least", Func: millrace.FuncMin, Field: "rt"}, {Name: "rt", Func: millrace.FuncQuantiles, Field: "rt"},
+			{Name: "pv", Func: millrace.FuncCount},
+			{Name: "load", Func: millrace.FuncAvg, Field: "rt", Scale: 3},
+			{Name: "least", Func: millrace.FuncMin, Field: "rt"},
+			{Name: "rt", Func: millrace.FuncQuantiles, Field: "rt"},
 			{Name: "uv", Func: millrace.FuncUniq, Field: "client_ip"},
 		},
 	}
 	def, lv := extend(nil, &s, 0)
-	lv.Merged, lv.Last = [3]int64{50, 40, 30}, 45
+	lv.Merged, lv.Last, lv.Newest = [3]int64{50, 40, 30}, 45, [3]int64{45, 44, 30}
 	lv.Minutes = []millrace.Span{{From: 3600, To: 7200}}
 	lv.Replaced = []replaced{{From: 90, To: 7800, Upto: 48, Except: []int64{47, 48}, Sets: []int64{1}}}
 	return newCube("traffic", def, lv)

@@ -56,7 +56,10 @@ type levels struct {
 	// At[i] is when that was, by the clock of upkeep, in Unix seconds.
 	At [3]int64 `json:"at"`
 	// Last is the newest flush whose rows count in tables above deltas.
-	Last     int64           `json:"last"`
+	Last int64 `json:"last"`
+	// Newest[i] is the newest flush with rows in table i+1, so that tables that have
+	// nothing to add are not looked at.
+	Newest   [3]int64        `json:"newest"`
 	Replaced []replaced      `json:"replaced,omitempty"`
 	Minutes  []millrace.Span `json:"no_minutes,omitempty"` // hours whose minutes retention has dropped
 	Hours    []millrace.Span `json:"no_hours,omitempty"`   // days whose hours it has dropped

@@ -187,7 +187,7 @@ func (db *DB) settle(ctx context.Context, s *snapshot, k *cube, level int, upto 
 		return failpoint.Hit("settle")
 	}, func(flush int64) error {
 		lv := k.levels.clone()
-		lv.Merged[level], lv.At[level], lv.Last = upto, now.Unix(), flush
+		lv.Merged[level], lv.At[level], lv.Last, lv.Newest[level] = upto, now.Unix(), flush, flush
 		st, err := s.withLevels(k.name, lv)
 		if err != nil {
 			return err

@@ -194,8 +194,7 @@ func testRefoldSealed(t *testing.T, s millrace.Store) {
 func testRefoldRefused(t *testing.T, s millrace.Store) {
 	p := beginning(t, s)
 	before := render(cellsOf(t, s, p.def, 0))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
+	ctx := t.Context()
 	refold := func(def millrace.RollupSchema, from, to time.Time, f *refolder) error {
 		f.def = def
 		_, err := s.Refold(ctx, millrace.RefoldQuery{Rollup: def, From: from.Unix(), To: to.Unix()}, f)
@@ -225,6 +224,9 @@ func testRefoldRefused(t *testing.T, s millrace.Store) {
 
 	// The rollup sink is ahead of the raw rows.
 	check(t, s.WriteCells(t.Context(), nil, commitAt(Base.Add(31*time.Hour).Unix(), p.offset+5)))
+	var cancel context.CancelFunc
+	ctx, cancel = context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	wantCode(t, refold(p.def, Base.Add(6*time.Hour), Base.Add(7*time.Hour), &refolder{}), millrace.ErrUnavailable)
 }
 
