@@ -24,7 +24,7 @@ func (c *Config) validateLag(v *millrace.Violations) {
 	if c.LagHigh == 0 {
 		return
 	}
-	millrace.Range(v, "lag_high", c.LagHigh, millrace.Duration(10*time.Second), millrace.Duration(365*24*time.Hour))
+	millrace.Range(v, "lag_high", c.LagHigh, millrace.Duration(time.Second), millrace.Duration(365*24*time.Hour))
 	if len(c.Queue.Broker) > 0 && c.LagHigh >= c.Queue.Retention {
 		v.Append(&millrace.Violation{Path: "lag_high", Message: fmt.Sprintf(
 			"%v: must be below queue.retention, %v: an external Kafka deletes what is older, whether a worker has read it or not",

@@ -32,7 +32,7 @@ func TestDeployFilesNameWhatThereIs(t *testing.T) {
 		}
 	}
 	// Those that appear only once something happened.
-	for _, name := range []string{"millrace_rollup_folded_weight_total", "millrace_ingest_rejected_lines_total", "millrace_complete_until_seconds"} {
+	for _, name := range []string{"millrace_rollup_folded_weight_total", "millrace_ingest_rejected_lines_total", "millrace_complete_until_seconds", "millrace_worker_pace_rate"} {
 		have[name] = true
 	}
 	metric := regexp.MustCompile(`\bmillrace_[a-z_]+`)

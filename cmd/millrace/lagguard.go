@@ -23,7 +23,7 @@ type lagGuard struct {
 }
 
 const (
-	lagEvery   = 5 * time.Second
+	lagEvery   = 2 * time.Second
 	lagTimeout = 10 * time.Second
 )
 

@@ -223,6 +223,11 @@ func (n *node) Cluster(ctx context.Context) (*query.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range list {
+		if one := &list[i]; one.Name == n.self.Name && one.State != query.NodeSilent {
+			one.NodeInfo = n.info() // as of now
+		}
+	}
 	snap := n.s.status.snapshot()
 	c := &query.Cluster{Node: n.self.Name, Nodes: list, Partitions: []query.ClusterPartition{}}
 	c.Plan, c.Version = n.current()
