@@ -94,7 +94,7 @@ func machineMemory(read func(string) ([]byte, error)) (bytes int64, of string) {
 		if len(parts) != 3 {
 			continue
 		}
-		root, file := "", ""
+		var root, file string
 		switch {
 		case parts[1] == "":
 			root, file = "/sys/fs/cgroup", "memory.max"
