@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -155,6 +156,8 @@ func (c *cluster) offsets(node string) (committed, end map[string]int64, err err
 	return committed, end, nil
 }
 
+var errBehind = errors.New("what was in the log must be stored")
+
 // statusAge is how old what a node says of the log may be.
 const statusAge = 2100 * time.Millisecond
 
@@ -176,7 +179,7 @@ func (c *cluster) recovered(within time.Duration) (time.Duration, error) {
 			return time.Since(began), nil
 		}
 		if time.Since(began) > within {
-			return 0, fmt.Errorf("not recovered after %v: committed %v, log at %v, %v", within, committed, goal, err)
+			return 0, fmt.Errorf("not recovered after %v: committed %v, log at %v: %w", within, committed, goal, errors.Join(err, errBehind))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
