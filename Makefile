@@ -24,7 +24,7 @@ RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./internal/faultproxy/.
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-cluster cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-cluster cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search bench-cluster soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,11 @@ bench-load: check-compilers ## the server under full load over HTTP
 # BENCH_ROWS=N stores fewer rows than 20,000,000; BENCH_DATA=DIR keeps them for the next run.
 bench-search: check-compilers ## how soon questions are answered over 20 million rows
 	MILLRACE_BENCH=1 BENCH_ROWS=$(BENCH_ROWS) go test -count=1 -timeout 60m -v -run '^TestBenchSearch$$' ./cmd/millrace
+
+# BENCH_SECONDS=N is how long each of the two is sent to.
+bench-cluster: check-compilers ## one process against two nodes with Kafka, ClickHouse and PostgreSQL
+	MILLRACE_BENCH=1 MILLRACE_CLUSTER=1 BENCH_SECONDS=$(BENCH_SECONDS) \
+	  go test -count=1 -timeout 30m -v -run '^TestBenchCluster$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
 	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills)' ./cmd/millrace

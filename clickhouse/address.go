@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/millrace/millrace"
 )
 
@@ -118,4 +120,16 @@ func (a *address) hostPort(s string) (string, error) {
 		return "", millrace.Errorf(millrace.ErrInvalid, "bad host")
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// compression of what goes to servers and comes from them. On one machine it costs
+// more than it saves.
+func (a *address) compression() ch.CompressionMethod {
+	for _, h := range a.hosts {
+		host, _, err := net.SplitHostPort(h)
+		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return ch.CompressionLZ4
+		}
+	}
+	return ch.CompressionNone
 }

@@ -32,6 +32,7 @@ type DB struct {
 	size    tableSize
 	oldest  oldestEvent
 	cells   cellState
+	layouts layouts
 
 	sqlSlots chan struct{} // statements of users that may run at once
 }

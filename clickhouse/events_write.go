@@ -71,11 +71,23 @@ func oddBits(rows *millrace.EventRows, i int, messages string, special bool) uin
 	return bits
 }
 
+// The texts of kinds and methods by number.
+var kindTerms, methodTerms = termsFor(func(i int) string { return millrace.Kind(i).String() }, 256),
+	termsFor(func(i int) string { return millrace.Methods[i] }, len(millrace.Methods))
+
+func termsFor(text func(int) string, n int) terms {
+	out := make(terms, n)
+	for i := range out {
+		out[i] = text(i)
+	}
+	return out
+}
+
 // eventColumns returns the columns of an insertion.
 func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	n := rows.Len()
 	flushes, slots, odd := make([]uint64, n), make([]int32, n), make([]uint16, n)
-	kinds, methods := make([]string, n), make([]string, n)
+	kinds, methods := make(terms, n), make(terms, n)
 	rt, backend := make([]int64, n), make([]int64, n)
 	messages := texts(&rows.Message)
 	all := string(rows.Message.Data)
@@ -83,8 +95,8 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	for i := range n {
 		flushes[i] = uint64(flush)
 		slots[i] = slotOf(rows.Time[i])
-		kinds[i] = rows.Kind[i].String()
-		methods[i] = millrace.Methods[rows.Method[i]]
+		kinds[i] = kindTerms[rows.Kind[i]]
+		methods[i] = methodTerms[rows.Method[i]]
 		rt[i], backend[i] = int64(rows.RT[i]), int64(rows.RTBackend[i])
 		odd[i] = oddBits(rows, i, messages[i], special)
 	}
@@ -97,13 +109,13 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 		{"slot", slots},
 		{"time", instants(rows.Time)},
 		{"kind", kinds},
-		{"project", texts(&rows.Project)},
-		{"source", texts(&rows.Source)},
-		{"service", texts(&rows.Service)},
-		{"host", texts(&rows.Host)},
-		{"env", texts(&rows.Env)},
-		{"release", texts(&rows.Release)},
-		{"level", texts(&rows.Level)},
+		{"project", termsOf(&rows.Project)},
+		{"source", termsOf(&rows.Source)},
+		{"service", termsOf(&rows.Service)},
+		{"host", termsOf(&rows.Host)},
+		{"env", termsOf(&rows.Env)},
+		{"release", termsOf(&rows.Release)},
+		{"level", termsOf(&rows.Level)},
 		{"trace_id", texts(&rows.TraceID)},
 		{"message", messages},
 		{"weight", rows.Weight},
@@ -141,6 +153,29 @@ func texts(s *millrace.Strings) []string {
 			out[i] = validText(out[i])
 		}
 		from = end
+	}
+	return out
+}
+
+// termsOf returns a column of few distinct texts. Most rows have the text of the
+// one before.
+func termsOf(s *millrace.Strings) terms {
+	out := make(terms, len(s.End))
+	seen := map[string]any{}
+	var from uint32
+	var last []byte
+	var term any
+	for i, end := range s.End {
+		text := s.Data[from:end]
+		if from = end; term == nil || string(text) != string(last) {
+			var ok bool
+			if term, ok = seen[string(text)]; !ok {
+				term = validText(string(text))
+				seen[string(text)] = term
+			}
+			last = text
+		}
+		out[i] = term
 	}
 	return out
 }

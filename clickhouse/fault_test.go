@@ -148,12 +148,12 @@ func TestCutConnections(t *testing.T) {
 	direct := database(t, s)
 	p := faultproxy.Start(t, s.Addr)
 	commits := committest.New(clock)
-	db := open(t, impatient(through(direct, s, p)), commits)
-	defer db.Close()
 	var end int64
 	for _, table := range []string{"events_rows", "ledger_rows", "hidden_flushes"} {
 		for _, kind := range cuts {
 			for skip := range 2 { // the question for the columns, and the insertion
+				// A store that has not yet asked what columns there are.
+				db := open(t, impatient(through(direct, s, p)), commits)
 				if table == "hidden_flushes" { // for there to be something to hide
 					p.Inject(faultproxy.Fault{Kind: faultproxy.BeforeAnswer, Match: "ledger_rows", Skip: 1})
 				}
@@ -167,9 +167,12 @@ func TestCutConnections(t *testing.T) {
 					t.Errorf("%s, %v, %d: no connection was cut", table, kind, skip)
 				}
 				p.Calm()
+				db.Close()
 			}
 		}
 	}
+	db := open(t, direct, commits)
+	defer db.Close()
 	exactlyOnce(t, db, 1, end)
 	if t.Failed() {
 		return

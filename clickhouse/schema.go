@@ -22,6 +22,10 @@ import (
 // lie together, and a range of time is a range of the key; time itself is a skip
 // index for statements that do not know slots. flush follows arrival closely, so
 // that the rows of one are found by its index too.
+//
+// Parts up to 256 MB before compression, about 600,000 rows, have their columns in
+// one file: two thirds of the CPU to insert 40,000 rows (2.1 instead of 3.1 µs a row)
+// and half of it to merge them, with 28 columns and four indexes.
 func eventsTable(o *Options) *tableDef {
 	return &tableDef{
 		name: "events_rows",
@@ -60,7 +64,7 @@ func eventsTable(o *Options) *tableDef {
     ` + wordIndex,
 		engine: "MergeTree",
 		tail: "PARTITION BY toYYYYMMDD(arrived)\nORDER BY (project, slot, service, time)" +
-			o.Storage.moves() + "\nSETTINGS " + o.Storage.policy() + "index_granularity = 8192, ttl_only_drop_parts = 1",
+			o.Storage.moves() + "\nSETTINGS " + o.Storage.policy() + "index_granularity = 8192, min_bytes_for_wide_part = 268435456, ttl_only_drop_parts = 1",
 		shardBy: "flush",
 	}
 }

@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS `logs`.`events_rows_local` ON CLUSTER `main`
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/logs/events_rows_local', '{replica}')
 PARTITION BY toYYYYMMDD(arrived)
 ORDER BY (project, slot, service, time)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1;
+SETTINGS index_granularity = 8192, min_bytes_for_wide_part = 268435456, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS `logs`.`events_rows` ON CLUSTER `main` AS `logs`.`events_rows_local`
 ENGINE = Distributed(`main`, `logs`, `events_rows_local`, flush);

@@ -56,7 +56,7 @@ PARTITION BY toYYYYMMDD(arrived)
 ORDER BY (project, slot, service, time)
 TTL toDateTime(arrived) + INTERVAL 86400 SECOND TO VOLUME 'warm',
     toDateTime(arrived) + INTERVAL 1209600 SECOND TO VOLUME 's3'
-SETTINGS storage_policy = 'tiered', index_granularity = 8192, ttl_only_drop_parts = 1;
+SETTINGS storage_policy = 'tiered', index_granularity = 8192, min_bytes_for_wide_part = 268435456, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS `logs`.`ledger_rows`
 (

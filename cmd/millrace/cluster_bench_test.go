@@ -33,7 +33,7 @@ func TestBenchCluster(t *testing.T) {
 	})
 	t.Run("two nodes", func(t *testing.T) {
 		c := newCluster(t, 1)
-		c.config = strings.Replace(c.config, clusterIntervals, "", 1)
+		c.config = benchCluster(c)
 		pids := map[string]int{"PostgreSQL": c.postgres.PID(), "ClickHouse": c.click.PID(), "Kafka": c.kafka.PID(1)}
 		var urls []string
 		for _, name := range []string{"node-1", "node-2"} {
@@ -43,6 +43,13 @@ func TestBenchCluster(t *testing.T) {
 		r := clusterLoad(t, load, urls, pids)
 		bench.WriteCluster(os.Stdout, machine, embedded, r)
 	})
+}
+
+// benchCluster is the configuration without what tests of faults need: proxies,
+// short intervals and little memory. Both runs have the defaults of one process.
+func benchCluster(c *cluster) string {
+	return strings.NewReplacer(clusterIntervals, "", "memory: 1GiB", "",
+		c.toClick.Addr, c.click.Addr, c.toPG.Addr, c.postgres.Addr()).Replace(c.config)
 }
 
 // clusterLoad sends to all urls and waits until both sinks have stored all.
@@ -76,6 +83,7 @@ func clusterLoad(t *testing.T, load bench.Load, urls []string, pids map[string]i
 				t.Error(err)
 			}
 			r.Lines += sent.Lines
+			r.Requested = append(r.Requested, sent.Requested)
 		})
 	}
 	sending.Wait()

@@ -20,6 +20,8 @@ type ClusterResult struct {
 	Sending time.Duration            // until the last line was accepted
 	Elapsed time.Duration            // until both sinks had stored it
 	CPU     map[string]time.Duration // by process, its children included
+	// Requested is how long requests took, one Quantiles per address sent to.
+	Requested []Quantiles
 }
 
 // PerSecond is lines stored a second.
@@ -27,11 +29,20 @@ func (r *ClusterResult) PerSecond() float64 { return float64(r.Lines) / r.Elapse
 
 // WriteCluster compares a run on one process with one on several, as Markdown.
 func WriteCluster(w io.Writer, machine string, one, many *ClusterResult) {
+	if one == nil { // was left out
+		one = &ClusterResult{}
+	}
+	ratio := ""
+	if one.Lines > 0 {
+		ratio = fmt.Sprintf(" (%.0f%%)", 100*many.PerSecond()/one.PerSecond())
+	}
 	fmt.Fprintf(w, "\n### One process, and two nodes with Kafka, ClickHouse and PostgreSQL\n\n%s\n\n", machine)
 	t := table{{"", "one process", "two nodes"}}
 	t.row("lines", fmt.Sprint(one.Lines), fmt.Sprint(many.Lines))
-	t.row("lines/s until the queue is drained", fmt.Sprintf("%.0f", one.PerSecond()), fmt.Sprintf("%.0f (%.0f%%)", many.PerSecond(), 100*many.PerSecond()/one.PerSecond()))
+	t.row("lines/s until the queue is drained", fmt.Sprintf("%.0f", one.PerSecond()), fmt.Sprintf("%.0f", many.PerSecond())+ratio)
 	t.row("lines/s accepted", fmt.Sprintf("%.0f", float64(one.Lines)/one.Sending.Seconds()), fmt.Sprintf("%.0f", float64(many.Lines)/many.Sending.Seconds()))
+	t.row("answer to a request, median", requested(one), requested(many))
+	t.row("processors busy with these", busy(one), busy(many))
 	names := slices.Sorted(maps.Keys(many.CPU))
 	for name := range one.CPU {
 		if !slices.Contains(names, name) {
@@ -43,6 +54,25 @@ func WriteCluster(w io.Writer, machine string, one, many *ClusterResult) {
 	}
 	t.row("in all", total(one), total(many))
 	t.write(w)
+}
+
+func requested(r *ClusterResult) string {
+	var all []string
+	for _, q := range r.Requested {
+		all = append(all, q.P50.Round(time.Millisecond).String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// busy is how many processors the processes took on average; what is missing to
+// those that the machine has went into the senders, into other work, or nobody
+// had anything to do.
+func busy(r *ClusterResult) string {
+	var all time.Duration
+	for _, cpu := range r.CPU {
+		all += cpu
+	}
+	return fmt.Sprintf("%.2f", all.Seconds()/r.Elapsed.Seconds())
 }
 
 func perLine(r *ClusterResult, name string) string {
