@@ -112,7 +112,8 @@ func (k *cube) deltaColumns(f *millrace.Flush, arrived int64, batches []*millrac
 		{"flush", slices.Repeat([]uint64{uint64(f.ID)}, n)},
 		{"settled", slices.Repeat([]time.Time{f.Begun.UTC()}, n)},
 		{"arrived", slices.Repeat([]int64{arrived}, n)},
-		{"set_id", sets}, {"bucket", buckets},
+		{"set_id", sets},
+		{"bucket", buckets},
 	}
 	for i, name := range k.Dims {
 		out = append(out, column{"d_" + name, dims[i]})

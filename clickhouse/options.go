@@ -8,7 +8,7 @@ import (
 
 // Options configures the store. Sizes are bytes.
 type Options struct {
-	Address     string            `yaml:"address" default:"" doc:"Where ClickHouse is: clickhouse://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE. The port is 9000, with TLS 9440, for HTTP 8123 or 8443. Parameters: cluster=NAME makes replicated and distributed tables on that cluster; protocol=http speaks HTTP; secure=true uses TLS." example:"clickhouse://millrace:secret@ch-1:9000,ch-2:9000/millrace?cluster=main"`
+	Address     string            `yaml:"address" secret:"true" default:"" doc:"Where ClickHouse is: clickhouse://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE. The port is 9000, with TLS 9440, for HTTP 8123 or 8443. Parameters: cluster=NAME makes replicated and distributed tables on that cluster; protocol=http speaks HTTP; secure=true uses TLS." example:"clickhouse://millrace:secret@ch-1:9000,ch-2:9000/millrace?cluster=main"`
 	TLS         TLS               `yaml:"tls" doc:"Certificates, if the address has secure=true."`
 	Timeout     millrace.Duration `yaml:"timeout" default:"30s" doc:"How long one statement may take, insertions included; deletions in the background may take longer." example:"1m"`
 	Connect     millrace.Duration `yaml:"connect_timeout" default:"5s" doc:"How long a new connection may take." example:"10s"`
