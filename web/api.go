@@ -1,12 +1,14 @@
 package web
 
 import (
+	"context"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -270,19 +272,27 @@ func (s *Server) status(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if !ok {
 		return nil, millrace.Errorf(millrace.ErrNotFound, "this process runs no pipeline")
 	}
-	stats, err := s.Query.Stats(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	return struct {
+	ctx, cancel := context.WithTimeout(r.Context(), statsTimeout)
+	defer cancel()
+	out := struct {
 		CompleteUntil *time.Time `json:"complete_until"`
 		query.PipelineStatus
-		Store storeStats `json:"store"`
-	}{instant(s.Query.CompleteUntil()), st, storeStats{
+		Store *storeStats `json:"store"` // null while the store does not answer
+	}{CompleteUntil: instant(s.Query.CompleteUntil()), PipelineStatus: st}
+	stats, err := s.Query.Stats(ctx)
+	if err != nil { // the more reason to tell what else is known
+		out.Problems = append(slices.Clone(out.Problems), "store: "+err.Error())
+		return out, nil
+	}
+	out.Store = &storeStats{
 		stats.Events, stats.Deltas, stats.Cells, stats.DirtyHours,
 		stats.EventBytes, stats.RollupBytes, stats.TotalBytes, instant(stats.OldestEvent), stats.MemoryBytes,
-	}}, nil
+	}
+	return out, nil
 }
+
+// statsTimeout bounds how long the status waits for a store that may not answer.
+const statsTimeout = 3 * time.Second
 
 // storeStats is millrace.StoreStats in JSON's terms.
 type storeStats struct {
