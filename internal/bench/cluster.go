@@ -30,7 +30,7 @@ func (r *ClusterResult) PerSecond() float64 { return float64(r.Lines) / r.Elapse
 // WriteCluster compares a run on one process with one on several, as Markdown.
 func WriteCluster(w io.Writer, machine string, one, many *ClusterResult) {
 	if one == nil { // was left out
-		one = &ClusterResult{}
+		one = &ClusterResult{Sending: 1, Elapsed: 1}
 	}
 	ratio := ""
 	if one.Lines > 0 {
