@@ -252,11 +252,15 @@ func toPostgres(f *faulty) *faultproxy.Proxy { return f.toPG }
 const insertion = "INSERT INTO"
 
 var runningFaults = []runningFault{
-	{"ClickHouse: insertions get a login page with status 200", "something else than ClickHouse",
-		rudely(insertion, answers(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, loginPage))},
+	{
+		"ClickHouse: insertions get a login page with status 200", "something else than ClickHouse",
+		rudely(insertion, answers(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, loginPage)),
+	},
 	{"ClickHouse: insertions get an empty answer with status 200", "something else than ClickHouse", rudely(insertion, answers(http.StatusOK, nil, ""))},
-	{"ClickHouse: insertions are redirected", "something else than ClickHouse",
-		rudely(insertion, answers(http.StatusTemporaryRedirect, http.Header{"Location": {"http://127.0.0.1:1/"}}, ""))},
+	{
+		"ClickHouse: insertions are redirected", "something else than ClickHouse",
+		rudely(insertion, answers(http.StatusTemporaryRedirect, http.Header{"Location": {"http://127.0.0.1:1/"}}, "")),
+	},
 	{"ClickHouse: a proxy finds insertions too large", "413", rudely(insertion, answers(http.StatusRequestEntityTooLarge, http.Header{"Server": {"nginx"}}, "<html>"))},
 	{"ClickHouse: a balancer times out", "504", rudely("", answers(http.StatusGatewayTimeout, http.Header{"Server": {"nginx"}}, "<html>"))},
 	{"ClickHouse: inserts, and a balancer answers 502", "502", func(f *faulty) func() {

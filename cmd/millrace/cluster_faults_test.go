@@ -66,22 +66,34 @@ const (
 )
 
 var kafkaStartFaults = []startFault{
-	{"Kafka: nobody listens", func(*testing.T) (string, string) { return kafkaAt("127.0.0.1:1"), "127.0.0.1:1" },
-		[]string{"no broker answers", "queue.broker"}},
+	{
+		"Kafka: nobody listens", func(*testing.T) (string, string) { return kafkaAt("127.0.0.1:1"), "127.0.0.1:1" },
+		[]string{"no broker answers", "queue.broker"},
+	},
 	{"Kafka: accepts and is silent", kafkaTalks(silent), []string{"no broker answers", "queue.broker"}},
 	{"Kafka: hangs up", kafkaTalks(hangUp), []string{"expects TLS", "queue.tls.enabled"}},
 	{"Kafka: a web server", kafkaTalks(says(http400)), []string{"no broker answers", "queue.broker"}},
 	{"Kafka: garbage", kafkaTalks(says(garbage)), []string{"no broker answers", "queue.broker"}},
-	{"Kafka: an answer to another request", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(10, n+7, 0, 0, 0, 0, 0, 0) })),
-		[]string{"no broker answers", "queue.broker"}},
-	{"Kafka: an answer cut short", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(500, n, 0, 0) })),
-		[]string{"no broker answers", "queue.broker"}},
-	{"Kafka: an answer of 2 GB", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(1<<31-1, n, 0, 0) })),
-		[]string{"no broker answers", "queue.broker"}},
-	{"Kafka: an answer of negative length", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(1<<32-5, n, 0, 0) })),
-		[]string{"no broker answers", "queue.broker"}},
-	{"Kafka: a byte per second", kafkaTalks(dripping(string(frame(10, 0, 0, 0, 0, 0)), time.Second)),
-		[]string{"no broker answers", "queue.broker"}},
+	{
+		"Kafka: an answer to another request", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(10, n+7, 0, 0, 0, 0, 0, 0) })),
+		[]string{"no broker answers", "queue.broker"},
+	},
+	{
+		"Kafka: an answer cut short", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(500, n, 0, 0) })),
+		[]string{"no broker answers", "queue.broker"},
+	},
+	{
+		"Kafka: an answer of 2 GB", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(1<<31-1, n, 0, 0) })),
+		[]string{"no broker answers", "queue.broker"},
+	},
+	{
+		"Kafka: an answer of negative length", kafkaTalks(kafkaFrames(func(n uint32) []byte { return frame(1<<32-5, n, 0, 0) })),
+		[]string{"no broker answers", "queue.broker"},
+	},
+	{
+		"Kafka: a byte per second", kafkaTalks(dripping(string(frame(10, 0, 0, 0, 0, 0)), time.Second)),
+		[]string{"no broker answers", "queue.broker"},
+	},
 	{"Kafka: advertises an address that cannot be reached", func(t *testing.T) (string, string) {
 		return kafkaAt(kafkaWith(t, kmsg.Metadata, advertises("127.0.0.1", 1))), "127.0.0.1:1"
 	}, []string{"advertised.listeners"}},
@@ -103,15 +115,19 @@ var kafkaStartFaults = []startFault{
 }
 
 var clickHouseStartFaults = []startFault{
-	{"ClickHouse: nobody listens", func(*testing.T) (string, string) { return clickHouseAt("127.0.0.1:1", ""), "127.0.0.1:1" },
-		[]string{"cannot be reached", "8123"}},
+	{
+		"ClickHouse: nobody listens", func(*testing.T) (string, string) { return clickHouseAt("127.0.0.1:1", ""), "127.0.0.1:1" },
+		[]string{"cannot be reached", "8123"},
+	},
 	{"ClickHouse: accepts and is silent", clickHouseTalks(silent, ""), []string{"cannot be reached", "8123"}},
 	{"ClickHouse: accepts HTTP and is silent", clickHouseTalks(silent, "protocol=http"), []string{"time limit", "8123"}},
 	{"ClickHouse: hangs up", clickHouseTalks(hangUp, ""), []string{"cannot be reached", "8123"}},
 	{"ClickHouse: hangs up on HTTP", clickHouseTalks(hangUp, "protocol=http"), []string{"cannot be reached", "8123"}},
 	{"ClickHouse: a web server on the native port", clickHouseTalks(says(http400), ""), []string{"cannot be reached", "8123"}},
-	{"ClickHouse: the native port asked by HTTP", clickHouseTalks(says("HTTP/1.0 400 Bad Request\r\n\r\nPort 9000 is for clickhouse-client program\r\nYou must use port 8123 for HTTP.\r\n"), "protocol=http"),
-		[]string{"something else than ClickHouse", "8123"}},
+	{
+		"ClickHouse: the native port asked by HTTP", clickHouseTalks(says("HTTP/1.0 400 Bad Request\r\n\r\nPort 9000 is for clickhouse-client program\r\nYou must use port 8123 for HTTP.\r\n"), "protocol=http"),
+		[]string{"something else than ClickHouse", "8123"},
+	},
 	{"ClickHouse: TLS where plain is expected", func(t *testing.T) (string, string) {
 		s := httptest.NewTLSServer(answers(http.StatusOK, nil, ""))
 		t.Cleanup(s.Close)
@@ -128,27 +144,45 @@ var clickHouseStartFaults = []startFault{
 		addr := strings.TrimPrefix(s.URL, "https://")
 		return clickHouseAt(addr, "protocol=http&secure=true"), addr
 	}, []string{"not trusted", "tls.ca"}},
-	{"ClickHouse: a proxy's login page", clickHouseAnswers(answers(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, loginPage)),
-		[]string{"something else than ClickHouse", "proxy"}},
-	{"ClickHouse: a proxy redirects", clickHouseAnswers(answers(http.StatusFound, http.Header{"Location": {"http://login.invalid/"}}, "")),
-		[]string{"something else than ClickHouse", "login.invalid", "proxy"}},
-	{"ClickHouse: a proxy wants a password", clickHouseAnswers(answers(http.StatusProxyAuthRequired, http.Header{"Server": {"squid"}}, "")),
-		[]string{"something else than ClickHouse", "407", "squid", "proxy"}},
-	{"ClickHouse: a balancer without servers", clickHouseAnswers(answers(http.StatusBadGateway, http.Header{"Server": {"nginx"}}, "<html>502")),
-		[]string{"something else than ClickHouse", "502", "nginx", "proxy"}},
-	{"ClickHouse: an endless page", clickHouseTalks(endless("HTTP/1.1 200 OK\r\n\r\nAAAA"), "protocol=http"),
-		[]string{"something else than ClickHouse", "proxy"}},
-	{"ClickHouse: endless headers", clickHouseTalks(endless("HTTP/1.1 200 OK\r\nX-Clickhouse-A: "+strings.Repeat("b", 100)), "protocol=http"),
-		[]string{"cannot be reached", "8123"}},
+	{
+		"ClickHouse: a proxy's login page", clickHouseAnswers(answers(http.StatusOK, http.Header{"Content-Type": {"text/html"}}, loginPage)),
+		[]string{"something else than ClickHouse", "proxy"},
+	},
+	{
+		"ClickHouse: a proxy redirects", clickHouseAnswers(answers(http.StatusFound, http.Header{"Location": {"http://login.invalid/"}}, "")),
+		[]string{"something else than ClickHouse", "login.invalid", "proxy"},
+	},
+	{
+		"ClickHouse: a proxy wants a password", clickHouseAnswers(answers(http.StatusProxyAuthRequired, http.Header{"Server": {"squid"}}, "")),
+		[]string{"something else than ClickHouse", "407", "squid", "proxy"},
+	},
+	{
+		"ClickHouse: a balancer without servers", clickHouseAnswers(answers(http.StatusBadGateway, http.Header{"Server": {"nginx"}}, "<html>502")),
+		[]string{"something else than ClickHouse", "502", "nginx", "proxy"},
+	},
+	{
+		"ClickHouse: an endless page", clickHouseTalks(endless("HTTP/1.1 200 OK\r\n\r\nAAAA"), "protocol=http"),
+		[]string{"something else than ClickHouse", "proxy"},
+	},
+	{
+		"ClickHouse: endless headers", clickHouseTalks(endless("HTTP/1.1 200 OK\r\nX-Clickhouse-A: "+strings.Repeat("b", 100)), "protocol=http"),
+		[]string{"cannot be reached", "8123"},
+	},
 	{"ClickHouse: garbage", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders(), garbage)), []string{"cannot be reached", "8123"}},
-	{"ClickHouse: another content encoding than it says", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders("Content-Encoding", "gzip"), garbage)),
-		[]string{"cannot be reached", "8123"}},
+	{
+		"ClickHouse: another content encoding than it says", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders("Content-Encoding", "gzip"), garbage)),
+		[]string{"cannot be reached", "8123"},
+	},
 	{"ClickHouse: a block of 2^62 rows", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders(),
 		string(binary.AppendUvarint(binary.AppendUvarint(nil, 1), 1<<62))+"\x01v\x06UInt64")), []string{"cannot be reached", "8123"}},
-	{"ClickHouse: an answer cut short", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders("Content-Length", "5000"), "\x01")),
-		[]string{"cannot be reached", "8123"}},
-	{"ClickHouse: a byte per second", clickHouseTalks(dripping("HTTP/1.1 200 OK\r\nX-ClickHouse-Query-Id: q\r\n\r\n", time.Second), "protocol=http"),
-		[]string{"time limit", "8123"}},
+	{
+		"ClickHouse: an answer cut short", clickHouseAnswers(answers(http.StatusOK, clickHouseHeaders("Content-Length", "5000"), "\x01")),
+		[]string{"cannot be reached", "8123"},
+	},
+	{
+		"ClickHouse: a byte per second", clickHouseTalks(dripping("HTTP/1.1 200 OK\r\nX-ClickHouse-Query-Id: q\r\n\r\n", time.Second), "protocol=http"),
+		[]string{"time limit", "8123"},
+	},
 	{"ClickHouse: no such database", clickHouseAnswers(answers(http.StatusNotFound, clickHouseHeaders("X-ClickHouse-Exception-Code", "81"),
 		"Code: 81. DB::Exception: Database d does not exist. (UNKNOWN_DATABASE)")), []string{"no such database", "CREATE DATABASE"}},
 	{"ClickHouse: the wrong password", clickHouseAnswers(answers(http.StatusForbidden, clickHouseHeaders("X-ClickHouse-Exception-Code", "516"),
@@ -156,8 +190,10 @@ var clickHouseStartFaults = []startFault{
 }
 
 var postgresStartFaults = []startFault{
-	{"PostgreSQL: nobody listens", func(*testing.T) (string, string) { return postgresAt("127.0.0.1:1", ""), "127.0.0.1:1" },
-		[]string{"cannot be reached", "host and port"}},
+	{
+		"PostgreSQL: nobody listens", func(*testing.T) (string, string) { return postgresAt("127.0.0.1:1", ""), "127.0.0.1:1" },
+		[]string{"cannot be reached", "host and port"},
+	},
 	{"PostgreSQL: accepts and is silent", postgresTalks(silent), []string{"does not answer", "overloaded"}},
 	{"PostgreSQL: hangs up", postgresTalks(hangUp), []string{"PostgreSQL", "host and port"}},
 	{"PostgreSQL: a web server", postgresTalks(says(http400)), []string{"PostgreSQL", "host and port"}},
@@ -172,8 +208,10 @@ var postgresStartFaults = []startFault{
 	{"PostgreSQL: is starting", postgresTalks(says(pgError("57P03", "the database system is starting up"))), []string{"starting or stopping", "wait"}},
 	{"PostgreSQL: lets in and then garbage", postgresTalks(pgReady(garbage)), []string{"does not answer", "overloaded"}},
 	{"PostgreSQL: lets in and then silence", postgresTalks(pgReady("")), []string{"does not answer", "overloaded"}},
-	{"PostgreSQL: the disk is full", postgresTalks(pgReady(pgError("53100", "could not extend file: No space left on device") + pgMessage('Z', "I"))),
-		[]string{"disk of PostgreSQL is full", "free space"}},
+	{
+		"PostgreSQL: the disk is full", postgresTalks(pgReady(pgError("53100", "could not extend file: No space left on device") + pgMessage('Z', "I"))),
+		[]string{"disk of PostgreSQL is full", "free space"},
+	},
 }
 
 // failsToStart runs serve and returns what it writes to stderr.
