@@ -61,7 +61,7 @@ test: check-compilers ## all tests; the concurrent packages under the race detec
 # Tests that need the real servers skip without MILLRACE_CLUSTER and fail with it
 # where something is missing. What they need is fetched into $MILLRACE_CACHE
 # (default ~/.cache/millrace-test).
-CLUSTER := ./internal/chtest/... ./clickhouse/... ./meta/...
+CLUSTER := ./clickhouse/... ./internal/chtest/... ./meta/... ./queue/...
 CLUSTER_RUN := ^TestCluster|OnClickHouse$$
 
 cluster-servers:
@@ -69,12 +69,11 @@ cluster-servers:
 	@go run ./internal/kafkatest/fetch
 
 test-cluster: check-compilers cluster-servers ## tests against real Kafka, ClickHouse and PostgreSQL
-	MILLRACE_CLUSTER=1 go test -count=1 -p 1 -timeout 20m $(CLUSTER)
-	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m -run '^TestKafka' ./queue
+	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m $(CLUSTER)
 	MILLRACE_CLUSTER=1 go test -count=1 -timeout 20m -run '$(CLUSTER_RUN)' ./cmd/millrace
 
 soak-cluster: check-compilers cluster-servers ## 5M events into a cluster while 50 things fail; a rolling upgrade
-	MILLRACE_CLUSTER=1 MILLRACE_SOAK=1 go test -count=1 -timeout 2h -v -run '^Test(Cluster|RollingUpgrade)$$' ./cmd/millrace
+	MILLRACE_CLUSTER=1 MILLRACE_SOAK=1 go test -count=1 -timeout 2h -v -run '^Test(Cluster|RollingUpgrade|RunningFaults)$$' ./cmd/millrace
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...
