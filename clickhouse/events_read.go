@@ -3,8 +3,6 @@ package clickhouse
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/cursor"
 )
 
 // maxEvents bounds a page: about 10 MB of typical rows.
@@ -30,23 +29,11 @@ type place struct {
 	ordinal   int32
 }
 
-func (p place) cursor() string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(p.time))
-	b = binary.BigEndian.AppendUint32(b, uint32(p.partition))
-	b = binary.BigEndian.AppendUint64(b, uint64(p.offset))
-	b = binary.BigEndian.AppendUint32(b, uint32(p.ordinal))
-	return base64.RawURLEncoding.EncodeToString(b)
-}
+func (p place) cursor() string { return cursor.Encode(p.time, p.partition, p.offset, p.ordinal) }
 
-func parseCursor(s string) (place, error) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(b) != 24 {
-		return place{}, millrace.Errorf(millrace.ErrInvalid, "cursor: %.40q is not one this server gave out", s)
-	}
-	return place{
-		int64(binary.BigEndian.Uint64(b)), int32(binary.BigEndian.Uint32(b[8:])),
-		int64(binary.BigEndian.Uint64(b[12:])), int32(binary.BigEndian.Uint32(b[20:])),
-	}, nil
+func parseCursor(s string) (p place, err error) {
+	p.time, p.partition, p.offset, p.ordinal, err = cursor.Decode(s)
+	return p, err
 }
 
 // before is the condition of rows that come after p in pages.
