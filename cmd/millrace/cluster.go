@@ -140,11 +140,13 @@ func (s *server) alone(ctx context.Context, name string, do func(context.Context
 		lease, err := s.meta.Lock(ctx, name)
 		if err != nil {
 			if ctx.Err() == nil {
+				s.node.fault("lock "+name, err)
 				s.log.Error("lock", "name", name, "err", err, "hint", millrace.ErrorHint(err))
 				sleep(ctx, lockRetry)
 			}
 			continue
 		}
+		s.node.fault("lock "+name, nil)
 		held, cancel := millrace.WithLease(ctx, lease)
 		s.node.holds(name, true)
 		do(held)
