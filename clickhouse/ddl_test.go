@@ -64,9 +64,10 @@ func TestClusterNames(t *testing.T) {
 	}
 	db := &DB{addr: a}
 	for got, want := range map[string]string{
-		db.table("events_rows"):                        "`logs`.`events_rows`",
-		db.local("events_rows"):                        "`logs`.`events_rows_local` ON CLUSTER `main`",
-		db.visible():                                   "flush NOT IN (SELECT flush FROM `logs`.hidden_flushes)",
+		db.table("events_rows"): "`logs`.`events_rows`",
+		db.local("events_rows"): "`logs`.`events_rows_local` ON CLUSTER `main`",
+		db.visible():            "flush NOT IN (SELECT flush FROM `logs`.hidden_flushes)",
+
 		replicated("ReplacingMergeTree(v)", "/p", "r"): "ReplicatedReplacingMergeTree('/p', 'r', v)",
 	} {
 		if got != want {
