@@ -24,7 +24,7 @@ RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./internal/faultproxy/.
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-cluster cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search bench-cluster soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-cluster test-clients client-tools cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search bench-cluster soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,20 @@ test-cluster: check-compilers cluster-servers ## tests against real Kafka, Click
 
 soak-cluster: check-compilers cluster-servers ## 5M events into a cluster while 50 things fail; a rolling upgrade
 	MILLRACE_CLUSTER=1 MILLRACE_SOAK=1 go test -count=1 -timeout 2h -v -run '^Test(Cluster|RollingUpgrade|RunningFaults)$$' ./cmd/millrace
+
+# Real clients of other projects against the built binary; they are installed
+# into $MILLRACE_CACHE/clients, pinned by lock files with checksums.
+CLIENTS := $${MILLRACE_CACHE:-$$HOME/.cache/millrace-test}/clients
+
+client-tools:
+	@dir="$(CLIENTS)/js"; mkdir -p "$$dir"; cmp -s internal/clienttest/js/package-lock.json "$$dir/package-lock.json" && test -d "$$dir/node_modules" || { \
+	  cp internal/clienttest/js/package*.json "$$dir/" && (cd "$$dir" && npm ci --no-audit --no-fund --loglevel=error) || { rm -f "$$dir/package-lock.json"; exit 1; }; }
+	@dir="$(CLIENTS)/python"; mkdir -p "$$dir"; cmp -s internal/clienttest/python/requirements.txt "$$dir/requirements.txt" || { \
+	  python3 -m venv "$$dir" && "$$dir/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r internal/clienttest/python/requirements.txt && \
+	  cp internal/clienttest/python/requirements.txt "$$dir/"; }
+
+test-clients: build client-tools ## tests with real clients: collectors, shippers, SDKs
+	cd internal/clienttest && MILLRACE_CLIENTS=1 MILLRACE_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./...
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...

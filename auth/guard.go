@@ -114,6 +114,25 @@ func (g *Guard) Authorize(r *http.Request, scope millrace.Scope) (*Principal, er
 	return allow(key, scope)
 }
 
+// AuthorizeKey is Authorize for protocols that carry a key in another way than
+// a request's headers, or none. "" is no key, which is enough where none is
+// needed. ErrUnauthorized, ErrForbidden, ErrUnavailable.
+func (g *Guard) AuthorizeKey(ctx context.Context, secret string, scope millrace.Scope) (*Principal, error) {
+	if secret == "" {
+		if g.open {
+			return &Principal{}, nil
+		}
+		return nil, errNoKey
+	}
+	key, err := g.lookup(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	return allow(key, scope)
+}
+
+var errNoKey = millrace.Errorf(millrace.ErrUnauthorized, "a key is needed")
+
 func allow(key *millrace.Key, scope millrace.Scope) (*Principal, error) {
 	if !key.Revoked.IsZero() {
 		return nil, millrace.Errorf(millrace.ErrUnauthorized, "the key was revoked")

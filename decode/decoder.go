@@ -78,6 +78,10 @@ const (
 )
 
 func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byte) {
+	if f.piece != nil {
+		d.piece(b, f, ordinal, frame)
+		return
+	}
 	frame = trimEnd(frame)
 	if blank(frame) {
 		b.Reject(ordinal, ReasonEmpty, "the frame is blank", frame)

@@ -15,6 +15,12 @@ type format struct {
 	json jsonRule
 	// frame decodes one frame without its line end; nil detects the format.
 	frame func(d *Decoder, ordinal int32, frame []byte)
+
+	// Of structured formats, whose bodies are no lines (pieces.go). split is for
+	// Split, piece decodes one event, id is the ID that Split gives it or nil.
+	split func(res *Pieces, extra, body []byte, lim Limits) error
+	piece func(d *Decoder, ordinal int32, context, item []byte)
+	id    func(context, item []byte) [16]byte
 }
 
 type jsonRule uint8
@@ -41,11 +47,18 @@ func init() {
 	}
 }
 
-// Formats returns the names of the known formats, the default first.
-func Formats() []string {
-	names := make([]string, len(formats))
+// Formats returns the names of the known formats of lines, the default first.
+func Formats() []string { return namesOf(false) }
+
+// StructuredFormats returns the names of the formats for Split.
+func StructuredFormats() []string { return namesOf(true) }
+
+func namesOf(structured bool) []string {
+	var names []string
 	for i := range formats {
-		names[i] = formats[i].name
+		if (formats[i].split != nil) == structured {
+			names = append(names, formats[i].name)
+		}
 	}
 	return names
 }
@@ -62,5 +75,5 @@ func lookupFormat(name string) (*format, error) {
 		}
 	}
 	return nil, millrace.Errorf(millrace.ErrInvalid, "format %q is unknown; known are %s",
-		millrace.Example([]byte(name)), strings.Join(Formats(), ", "))
+		millrace.Example([]byte(name)), strings.Join(append(Formats(), StructuredFormats()...), ", "))
 }

@@ -69,7 +69,8 @@ var bom = []byte("\xEF\xBB\xBF")
 // In auto a line that starts with '{' and then '"' or '}' must be JSON, unless
 // it continues an event; any other '{' is text.
 //
-// The error is ErrInvalid for an unknown format, and then res is empty.
+// The error is ErrInvalid for an unknown format and for a structured one, which
+// Split is for, and then res is empty.
 // It costs one pass to find lines, one for UTF-8 and, for JSON, one to check
 // it; it allocates only to grow res and for refused lines.
 func Frame(name string, body []byte, lim Limits, res *Framing) error {
@@ -77,6 +78,9 @@ func Frame(name string, body []byte, lim Limits, res *Framing) error {
 	f, err := lookupFormat(name)
 	if err != nil {
 		return err
+	}
+	if f.split != nil {
+		return millrace.Errorf(millrace.ErrInvalid, "format %q is not of lines", name)
 	}
 	if lim.MaxLine <= 0 {
 		lim.MaxLine = DefaultMaxLine

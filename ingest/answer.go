@@ -49,6 +49,41 @@ func (a *answer) fill(q *request) {
 	}
 }
 
+// fillPieces takes the outcome of splitting.
+func (a *answer) fillPieces(q *request) {
+	refused := q.pieces.Refused
+	a.accepted, a.rejectedTotal = len(q.pieces.Events), len(refused)
+	for _, p := range refused {
+		a.reasons = addRefusal(a.reasons, p.Reason, 1, p.Example)
+	}
+	for _, s := range q.pieces.Skipped {
+		a.reasons = addRefusal(a.reasons, s.Reason, s.Events, s.Example)
+	}
+	for _, p := range refused[:min(len(refused), maxRejected)] {
+		a.rejected = append(a.rejected, rejectedLine{p.Index, p.Detail, p.Reason})
+	}
+}
+
+// duplicates notes the pieces that were stored before.
+func (a *answer) duplicates(c *claim) {
+	if c.duplicates > 0 {
+		a.reasons = addRefusal(a.reasons, reasonDuplicateID, int64(c.duplicates), "")
+	}
+}
+
+// reasonDuplicateID is of events that their client named, and had sent before.
+const reasonDuplicateID = "duplicate_id"
+
+func addRefusal(into []millrace.Refusal, reason string, events int64, example string) []millrace.Refusal {
+	for i := range into {
+		if into[i].Reason == reason {
+			into[i].Events += events
+			return into
+		}
+	}
+	return append(into, millrace.Refusal{Reason: reason, Events: events, Example: example})
+}
+
 // describe returns the detail of a refused line. Framing saw a shortened line
 // where it was far too long; the sender wants to know how long it was.
 func describe(q *request, l decode.RefusedLine) string {

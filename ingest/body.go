@@ -36,14 +36,17 @@ const (
 // body is the state of reading one request's body. It is pooled with its
 // decompressors, which are expensive to make.
 type body struct {
-	buf   []byte // the body, with overlong lines shortened
-	size  int64  // of the body before that, decompressed
-	cut   linecut.Cutter
-	wire  wire
-	gz    *gzip.Reader
-	zs    *zstd.Decoder
-	taken int64 // from the budget
-	mem   *budget
+	buf  []byte // the body, with overlong lines shortened
+	size int64  // of the body before that, decompressed
+	cut  linecut.Cutter
+	// Set before read: whole is a body that is no lines, of which nothing is cut;
+	// snappy is one that is a snappy block unless it says otherwise.
+	whole, snappy bool
+	wire          wire
+	gz            *gzip.Reader
+	zs            *zstd.Decoder
+	taken         int64 // from the budget
+	mem           *budget
 }
 
 // read reads r's body within the limits. The result is in b.buf until release.
@@ -53,6 +56,9 @@ type body struct {
 func (b *body) read(rc *http.ResponseController, r *http.Request, o *Options, mem *budget, now func() time.Time) error {
 	b.mem, b.size = mem, 0
 	b.cut.Max = int(o.MaxLine)
+	if b.whole {
+		b.cut.Max = int(o.MaxBody)
+	}
 	b.cut.Reset()
 	b.wire = wire{r: r.Body, rc: rc, o: o, now: now, started: now()}
 	src, hint, err := b.decompressor(r, o)
@@ -80,7 +86,7 @@ func (b *body) release() {
 		b.mem.give(b.taken)
 		b.taken = 0
 	}
-	b.wire = wire{}
+	b.wire, b.whole, b.snappy = wire{}, false, false
 }
 
 // decompressor returns the reader of the plain body and a guess of its size.
@@ -88,6 +94,9 @@ func (b *body) decompressor(r *http.Request, o *Options) (src io.Reader, hint in
 	length := max(r.ContentLength, 0)
 	switch enc := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); enc {
 	case "", "identity":
+		if b.snappy {
+			return b.unsnappy(length, o)
+		}
 		if length > int64(o.MaxBody) {
 			return nil, 0, errBodySize(o)
 		}
@@ -243,11 +252,15 @@ func (b *body) grow(n int64) error {
 
 func (b *body) take(n int64) error {
 	if !b.mem.take(n) {
-		return &problem.Throttled{After: time.Second, Err: millrace.Errorf(millrace.ErrThrottled,
-			"the requests in flight use all of the %s that ingest.memory allows; send again", millrace.Bytes(b.mem.limit.Load()))}
+		return throttledMemory(b.mem)
 	}
 	b.taken += n
 	return nil
+}
+
+func throttledMemory(mem *budget) error {
+	return &problem.Throttled{After: time.Second, Err: millrace.Errorf(millrace.ErrThrottled,
+		"the requests in flight use all of the %s that ingest.memory allows; send again", millrace.Bytes(mem.limit.Load()))}
 }
 
 // explain turns an error of reading into one for the user.

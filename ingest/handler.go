@@ -26,6 +26,12 @@ type Deps struct {
 	Pressure func() error
 	// Authorize says who sends a request (auth.Guard.Authorize).
 	Authorize func(r *http.Request, scope millrace.Scope) (*auth.Principal, error)
+	// AuthorizeKey says whose a key is that came by a protocol's own way
+	// (auth.Guard.AuthorizeKey); "" is no key, which is enough where none is needed.
+	AuthorizeKey func(ctx context.Context, secret string, scope millrace.Scope) (*auth.Principal, error)
+	// Admit counts events and bytes against the limits of a key; ErrThrottled if
+	// they are above them. nil is no limits.
+	Admit func(p *auth.Principal, events int, bytes int64) error
 	// Rules returns the version of a source's rules that its records are
 	// stamped with; nil or 0 is no rules. The version must be durable.
 	Rules func(project, source string) int64
@@ -43,6 +49,7 @@ type Handler struct {
 	deps    Deps
 	mem     budget
 	seqs    sequences
+	ids     ids
 	tally   tally
 	metrics *metrics
 	states  sync.Pool // of *request
@@ -106,11 +113,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request is the state of one request, pooled with all its memory.
 type request struct {
 	params
-	opts    *Options
-	body    body
-	framing decode.Framing
+	opts      *Options
+	principal *auth.Principal // who sends it, nil before that is known
+	protocol  *protocol       // nil for /ingest
+	body      body
+	answer    answer
+
+	framing decode.Framing // of a body of lines
 	records recordBuilder
-	answer  answer
+
+	pieces    decode.Pieces // of a structured body
+	builder   pieceBuilder
+	duplicate []bool // pieces whose IDs were known, nil for none
 }
 
 // keepLines bounds what a pooled request keeps, so that one large body does not
@@ -118,7 +132,9 @@ type request struct {
 const keepLines = 65536
 
 func (q *request) reset() {
-	q.params, q.opts = params{}, nil
+	q.params, q.opts, q.principal, q.protocol, q.duplicate = params{}, nil, nil, nil, nil
+	q.builder.release()
+	q.pieces.Reset()
 	q.body.release()
 	q.records.reset()
 	q.answer.reset()
@@ -165,8 +181,12 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 	}
 	defer release()
 	rc := http.NewResponseController(w)
+	q.body.whole = decode.Structured(q.format)
 	if err := q.body.read(rc, r, q.opts, &h.mem, h.deps.Now); err != nil {
 		return err
+	}
+	if q.body.whole {
+		return h.storePieces(r, q, nil)
 	}
 	if err := q.body.takeLines(q.opts); err != nil {
 		return err
@@ -182,6 +202,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 		}
 		return errNothingGood
 	}
+	if err := h.admitEvents(q.principal, len(q.framing.Events), q.body.size); err != nil {
+		return err
+	}
 	return h.appendRequest(r.Context(), q)
 }
 
@@ -191,6 +214,7 @@ func (h *Handler) admit(r *http.Request, q *request) error {
 	if err != nil {
 		return err
 	}
+	q.principal = p
 	if err := q.parse(r, p, q.opts); err != nil {
 		return err
 	}
@@ -217,12 +241,21 @@ func (h *Handler) append(ctx context.Context, recs []*millrace.Record) error {
 
 // refuse answers with an error and counts it at the door.
 func (h *Handler) refuse(w http.ResponseWriter, q *request, err error) {
+	h.countRefused(q, err)
+	if !errors.Is(err, errNothingGood) {
+		problem.Write(w, err, nil)
+		return
+	}
+	problem.Write(w, millrace.Errorf(millrace.ErrInvalid, "none of the %d lines can be taken; the first: line %d: %s",
+		q.answer.rejectedTotal, q.answer.rejected[0].Line, q.answer.rejected[0].Error),
+		map[string]any{"accepted": 0, "rejected": q.answer.rejected, "rejected_total": q.answer.rejectedTotal})
+}
+
+// countRefused counts a request that is refused whole.
+func (h *Handler) countRefused(q *request, err error) {
 	if errors.Is(err, errNothingGood) {
 		h.metrics.refusedWhole(millrace.ErrInvalid)
 		h.tally.addAll(q.project, q.source, q.answer.reasons)
-		problem.Write(w, millrace.Errorf(millrace.ErrInvalid, "none of the %d lines can be taken; the first: line %d: %s",
-			q.answer.rejectedTotal, q.answer.rejected[0].Line, q.answer.rejected[0].Error),
-			map[string]any{"accepted": 0, "rejected": q.answer.rejected, "rejected_total": q.answer.rejectedTotal})
 		return
 	}
 	code := millrace.ErrorCode(err)
@@ -231,7 +264,6 @@ func (h *Handler) refuse(w http.ResponseWriter, q *request, err error) {
 	if code == millrace.ErrInternal || code == millrace.ErrUnavailable || code == millrace.ErrCorrupt {
 		h.deps.Log.Error("ingest request failed", "source", q.source, "err", err, "hint", millrace.ErrorHint(err))
 	}
-	problem.Write(w, err, nil)
 }
 
 // SeedClients tells the newest sequence per client that is stored, as the sinks

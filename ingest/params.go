@@ -28,6 +28,10 @@ type params struct {
 	sender                      string
 	client                      string // empty if it gave none
 	seq                         int64
+
+	// What a protocol says in other ways than by parameters.
+	defaultSource string // of requests that name none
+	pathProject   string // the project that the path names
 }
 
 // parse validates the parameters and headers. Errors are ErrInvalid, and
@@ -37,10 +41,17 @@ func (q *params) parse(r *http.Request, p *auth.Principal, o *Options) error {
 	if err != nil {
 		return millrace.Errorf(millrace.ErrInvalid, "query string: %v", err)
 	}
-	if q.project, err = p.Project(values.Get("project")); err != nil {
+	asked := values.Get("project")
+	if asked == "" {
+		asked = q.pathProject
+	}
+	if q.project, err = p.Project(asked); err != nil {
 		return err
 	}
 	source := values.Get("source")
+	if source == "" {
+		source = q.defaultSource
+	}
 	if source == "" {
 		source = defaultSource
 	}

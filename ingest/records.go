@@ -67,16 +67,11 @@ func grow(s []uint32, n int) []uint32 {
 // refusals adds up what framing refused, per reason, in order of first
 // appearance: the order must not depend on chance, since it is stored.
 func refusals(into []millrace.Refusal, body []byte, refused []decode.RefusedLine) []millrace.Refusal {
-next:
 	for i := range refused {
-		for j := range into {
-			if into[j].Reason == refused[i].Reason {
-				into[j].Events++
-				continue next
-			}
+		n := len(into)
+		if into = addRefusal(into, refused[i].Reason, 1, ""); len(into) > n {
+			into[n].Example = millrace.Example(body[refused[i].Start:refused[i].End])
 		}
-		line := body[refused[i].Start:refused[i].End]
-		into = append(into, millrace.Refusal{Reason: refused[i].Reason, Events: 1, Example: millrace.Example(line)})
 	}
 	return into
 }

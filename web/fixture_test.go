@@ -77,8 +77,10 @@ func newFixture(t testing.TB, set setting) *fixture {
 	registry.MustRegister(collectors.NewGoCollector())
 	h, err := New(Deps{
 		Query: f.query, Guard: set.guard, Now: now, Metrics: registry, Version: "test", Ready: set.ready,
-		Ingest: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ingest") }),
-		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Ingest: map[string]http.Handler{
+			"/ingest": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ingest") }),
+		},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	must(t, err)
 	f.Server = httptest.NewServer(h)

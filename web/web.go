@@ -22,9 +22,9 @@ type Deps struct {
 	Query *query.Service
 	Guard *auth.Guard
 	Now   func() time.Time
-	// Ingest answers /ingest and Keys /api/v1/keys; they authorize by
+	// Ingest answers what brings events, by pattern, and Keys /api/v1/keys; they authorize by
 	// themselves. Nil where this process does not have them.
-	Ingest http.Handler
+	Ingest map[string]http.Handler
 	Keys   http.Handler
 	// Metrics is what /metrics shows; nil leaves the path out.
 	Metrics prometheus.Gatherer
@@ -82,8 +82,8 @@ func New(d Deps) (http.Handler, error) {
 		}
 		mux.Handle(r.path, h)
 	}
-	if d.Ingest != nil {
-		mux.Handle("/ingest", d.Ingest)
+	for pattern, h := range d.Ingest {
+		mux.Handle(pattern, h)
 	}
 	if d.Keys != nil {
 		mux.Handle("/api/v1/keys", d.Keys)

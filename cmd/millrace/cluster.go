@@ -83,15 +83,15 @@ func (s *server) join() func(context.Context, pipeline.Handler) (pipeline.Member
 // byRole answers requests for what this node does not do with a hint; what all
 // nodes have goes through.
 func (s *server) byRole(next http.Handler) http.Handler {
-	node := &s.cfg.Node
+	node, endpoints := &s.cfg.Node, http.NewServeMux()
+	for pattern, h := range s.endpoints() {
+		endpoints.Handle(pattern, h)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ingest" && node.Has(config.RoleIngest) {
-			if err := s.node.refusal(); err != nil {
-				problem.Write(w, err, nil)
-				return
-			}
-		}
 		role := roleOf(r.URL.Path)
+		if _, pattern := endpoints.Handler(r); pattern != "" {
+			role = config.RoleIngest
+		}
 		if role == "" || node.Has(role) {
 			next.ServeHTTP(w, r)
 			return
@@ -109,11 +109,9 @@ var everywhere = []string{
 	"/api/v1/status", "/api/v1/cluster", "/api/v1/keys", "/api/v1/config/", "/api/v1/openapi.json", "/api/v1/rules",
 }
 
-// roleOf returns the role that serves a path; empty if every node does.
+// roleOf returns the role that serves a path which brings no events; empty if
+// every node does.
 func roleOf(path string) string {
-	if path == "/ingest" {
-		return config.RoleIngest
-	}
 	for _, prefix := range everywhere {
 		if strings.HasPrefix(path, prefix) {
 			return ""

@@ -186,7 +186,8 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}
 	s.tally = time.NewTicker(tallyInterval)
 	s.ingest = ingest.New(s.cfg.Ingest, ingest.Deps{
-		Append: s.queue.Append, Pressure: s.pressure, Authorize: guard.Authorize, Rules: s.rules.Current,
+		Append: s.queue.Append, Pressure: s.door, Rules: s.rules.Current,
+		Authorize: guard.Authorize, AuthorizeKey: guard.AuthorizeKey,
 		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
 	})
 	if err := s.openFeeds(); err != nil {
@@ -202,13 +203,22 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
 	}, s.cfg.Query)
 	pages, err := web.New(web.Deps{
-		Query: s.query, Guard: guard, Now: s.now, Ingest: s.ingest, Keys: auth.KeysHandler(guard),
+		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Keys: auth.KeysHandler(guard),
 		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s.byRole(pages), nil
+}
+
+// endpoints returns what brings events, by pattern.
+func (s *server) endpoints() map[string]http.Handler {
+	out := map[string]http.Handler{}
+	for _, r := range s.ingest.Routes() {
+		out[r.Pattern] = r.Handler
+	}
+	return out
 }
 
 // seeds returns the newest sequence per client that any sink has committed.
@@ -228,6 +238,15 @@ func (s *server) seeds(ctx context.Context) (map[string]int64, error) {
 		}
 	}
 	return out, nil
+}
+
+// door tells requests to go elsewhere while this node drains, and to wait while
+// there is pressure.
+func (s *server) door() error {
+	if err := s.node.refusal(); err != nil {
+		return err
+	}
+	return s.pressure()
 }
 
 // pressure tells ingest to wait while the disk, the memory or the queue is full,
