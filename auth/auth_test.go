@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -90,6 +91,34 @@ func TestKeysRequired(t *testing.T) {
 	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.ingest))
 	f(millrace.ScopeIngest, "", request("POST", "/?key="+g.ingest))
 	f(millrace.ScopeIngest, "", request("POST", "/?key="+g.ingest, "Authorization", "Basic YTpi"))
+	for name, c := range map[string]struct {
+		value string
+		want  millrace.Code // of ingest; nothing else takes these schemes
+	}{
+		"password":           {"Basic " + b64("anyone:"+g.ingest), ""},
+		"user":               {"basic " + b64(g.ingest+":"), ""},
+		"user and password":  {"Basic " + b64(g.read+":"+g.ingest), ""},
+		"wrong password":     {"Basic " + b64("anyone:mr_ingest_x"), millrace.ErrUnauthorized},
+		"somebody else's":    {"Basic " + b64("anyone:hunter2"), millrace.ErrUnauthorized},
+		"not base64":         {"Basic mr_ingest_!", millrace.ErrUnauthorized},
+		"read":               {"Basic " + b64("anyone:"+g.read), millrace.ErrForbidden},
+		"API key":            {"ApiKey " + b64("id:"+g.ingest), ""},
+		"API key, no pad":    {"apikey " + strings.TrimRight(b64("id:"+g.ingest), "="), ""},
+		"API key as it is":   {"ApiKey " + g.ingest, ""},
+		"API key alone":      {"ApiKey " + b64(g.ingest), ""},
+		"wrong API key":      {"ApiKey " + b64("id:mr_ingest_x"), millrace.ErrUnauthorized},
+		"long":               {"Basic " + b64(strings.Repeat("x", 10000)+":"+g.ingest), millrace.ErrUnauthorized},
+		"scheme without key": {"Basic", millrace.ErrUnauthorized},
+		"other scheme":       {"Digest " + g.ingest, millrace.ErrUnauthorized},
+	} {
+		if _, err := g.Authorize(request("POST", "/", "Authorization", c.value), millrace.ScopeIngest); millrace.ErrorCode(err) != c.want {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if _, err := g.Authorize(request("GET", "/", "Authorization", c.value), millrace.ScopeRead); millrace.ErrorCode(err) != millrace.ErrUnauthorized {
+			t.Errorf("%s, to read: %v", name, err)
+		}
+	}
+	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.ingest, "Authorization", "Basic "+b64("proxy:hunter2")))
 	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.admn))
 	f(millrace.ScopeIngest, millrace.ErrForbidden, request("POST", "/", "X-Millrace-Key", g.read))
 	f(millrace.ScopeRead, "", request("GET", "/", "X-Millrace-Key", g.read))
@@ -101,6 +130,8 @@ func TestKeysRequired(t *testing.T) {
 	f(millrace.ScopeIngest, millrace.ErrUnauthorized, request("POST", "/", "Cookie", sessionCookie+"="+g.ingest))
 	f(millrace.ScopeIngest, "", request("POST", "/", "X-Millrace-Key", g.ingest, "Host", "logs.example.com", "Origin", "https://shop.example.com"))
 }
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 func TestAlwaysRequiresKeysOnLoopback(t *testing.T) {
 	g := setup(t, Options{Require: RequireAlways}, true)
@@ -127,6 +158,11 @@ func TestLoopbackNeedsNoKey(t *testing.T) {
 		f(scope, millrace.ErrUnauthorized, request("POST", "/", "X-Millrace-Key", "wrong"))
 		f(scope, "", request("POST", "/", "Cookie", sessionCookie+"=old"))
 		f(scope, "", request("POST", "/", "X-Millrace-Key", g.admn, "Host", "evil.example", "Origin", "https://evil.example"))
+		// That holds for other ways to give one; what is no key of ours is ignored.
+		f(scope, map[bool]millrace.Code{true: millrace.ErrUnauthorized}[scope == millrace.ScopeIngest],
+			request("POST", "/", "Authorization", "Basic "+b64("u:mr_ingest_wrong")))
+		f(scope, "", request("POST", "/", "Authorization", "Basic "+b64("u:hunter2")))
+		f(scope, "", request("POST", "/", "Authorization", "ApiKey "+b64("u:hunter2")))
 		// Our own page.
 		f(scope, "", request("POST", "/", "Origin", "http://localhost:8080", "Sec-Fetch-Site", "same-origin"))
 		// A page of another site.

@@ -143,25 +143,6 @@ func allow(key *millrace.Key, scope millrace.Scope) (*Principal, error) {
 	return &Principal{Key: key}, nil
 }
 
-// credential returns the key given with the request, "" if none. Schemes other
-// than Bearer are ignored: they may be meant for a proxy on the way.
-func credential(r *http.Request, scope millrace.Scope) string {
-	if scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		if secret = strings.TrimSpace(secret); secret != "" {
-			return secret
-		}
-	}
-	if secret := r.Header.Get("X-Millrace-Key"); secret != "" {
-		return secret
-	}
-	// Query strings end up in logs, which is acceptable for a key that can
-	// only add lines, and not for others.
-	if scope == millrace.ScopeIngest && strings.Contains(r.URL.RawQuery, "key=") {
-		return r.URL.Query().Get("key")
-	}
-	return ""
-}
-
 var errUnknownKey = millrace.Errorf(millrace.ErrUnauthorized, "the key is not valid")
 
 func (g *Guard) lookup(ctx context.Context, secret string) (*millrace.Key, error) {

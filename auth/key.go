@@ -38,7 +38,7 @@ func NewKey(name, project string, scope millrace.Scope, now time.Time) (secret s
 	if !ValidName(project) {
 		return "", nil, millrace.Errorf(millrace.ErrInvalid, "project %q: 1 to 128 of A-Z a-z 0-9 . _ -", project)
 	}
-	secret = "mr_" + string(scope) + "_" + random(secretBytes)
+	secret = prefix + string(scope) + "_" + random(secretBytes)
 	return secret, &millrace.Key{
 		ID: random(idBytes), Name: name, Project: project, Scopes: []millrace.Scope{scope},
 		Hash: Hash(secret), Created: now.UTC(),
