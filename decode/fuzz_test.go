@@ -43,7 +43,7 @@ func FuzzDecodeFrame(f *testing.F) {
 			return // refused at the door
 		}
 		r := &millrace.Record{
-			Arrived: arrivedTest, Source: "src", Sender: "10.9.8.7", Format: Formats()[int(n)%len(formats)],
+			Arrived: arrivedTest, Source: "src", Sender: "10.9.8.7", Format: Formats()[int(n)%len(Formats())],
 			Payload: frame, Frames: []uint32{uint32(len(frame))},
 		}
 		keep := bytes.Clone(frame)
