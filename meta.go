@@ -17,8 +17,20 @@ type Meta interface {
 	Keys(ctx context.Context) ([]*Key, error)
 	// RevokeKey ends a key at once. ErrNotFound.
 	RevokeKey(ctx context.Context, id string, at time.Time) error
-	// HasKey reports whether a key with the scope exists that is not revoked.
-	HasKey(ctx context.Context, scope Scope) (bool, error)
+	// HasKey reports whether a key with the scope exists that is neither revoked
+	// nor has expired by now.
+	HasKey(ctx context.Context, scope Scope, now time.Time) (bool, error)
+	// ChangeKey sets until when a key counts, zero is for ever, and its limits.
+	// ErrNotFound.
+	ChangeKey(ctx context.Context, id string, expires time.Time, limits KeyLimits) error
+	// SetUsage stores what writer, a process, has counted so far for each key,
+	// day and reason: totals, so that saying it twice does not count twice. seq
+	// must be higher at every call of a writer; a row of a lower one is left.
+	// Days that are UsageDays older than the newest are forgotten.
+	SetUsage(ctx context.Context, writer, seq int64, rows []KeyUsage) error
+	// Usage returns the sums over all writers but one (0: over all), from a day
+	// on, by day, key and reason.
+	Usage(ctx context.Context, from, but int64) ([]KeyUsage, error)
 
 	// AddRules appends a version to the history of v's project and source, sets
 	// v.Version, and returns when that is durable. after is the version that the
@@ -45,38 +57,4 @@ type Meta interface {
 	// random bytes of the caller's.
 	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)
 	Close() error
-}
-
-// Scope is what a key allows.
-type Scope string
-
-// The scopes. ScopeAdmin includes the others.
-const (
-	ScopeIngest Scope = "ingest"
-	ScopeRead   Scope = "read"
-	ScopeAdmin  Scope = "admin"
-)
-
-// Key is an ingest key or an API token.
-type Key struct {
-	ID      string // public, for lists and revocation
-	Name    string
-	Project string
-	Scopes  []Scope
-	Hash    string // hex SHA-256 of the secret
-	Created time.Time
-	Revoked time.Time // zero if valid
-}
-
-// Allows reports whether the key is valid and has the scope.
-func (k *Key) Allows(s Scope) bool {
-	if !k.Revoked.IsZero() {
-		return false
-	}
-	for _, have := range k.Scopes {
-		if have == s || have == ScopeAdmin {
-			return true
-		}
-	}
-	return false
 }

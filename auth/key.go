@@ -54,7 +54,7 @@ func Hash(secret string) string {
 // EnsureAdmin creates an admin token if there is no valid one, as at the first
 // start; the caller prints it once. If there is one, token is empty.
 func EnsureAdmin(ctx context.Context, meta millrace.Meta, now time.Time) (token string, created bool, err error) {
-	has, err := meta.HasKey(ctx, millrace.ScopeAdmin)
+	has, err := meta.HasKey(ctx, millrace.ScopeAdmin, now)
 	if err != nil || has {
 		return "", false, err
 	}

@@ -181,7 +181,7 @@ func (p *Postgres) migrate(ctx context.Context, db *sql.DB) error {
 	if err := up(ctx, provider); err != nil {
 		return err
 	}
-	if err := createNodes(ctx, conn); err != nil {
+	if err := addAdditions(ctx, conn); err != nil {
 		return err
 	}
 	return raiseFlushIDs(ctx, conn)

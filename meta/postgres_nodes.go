@@ -9,22 +9,6 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// nodesTable is no part of the versioned schema: what it holds is announced anew
-// every two seconds, so it needs no migration, no log that survives a crash of
-// the server, and must not keep a node of the version before from starting.
-const nodesTable = `CREATE UNLOGGED TABLE IF NOT EXISTS nodes (
-    name     text COLLATE "C" PRIMARY KEY,
-    instance bigint NOT NULL,
-    info     bytea NOT NULL,
-    seen     bigint NOT NULL  -- by the server's clock, Unix nanoseconds
-) WITH (fillfactor = 50)`
-
-// createNodes runs while the caller has the lock of migrations.
-func createNodes(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, nodesTable)
-	return err
-}
-
 // Announce implements millrace.Nodes.
 func (p *Postgres) Announce(ctx context.Context, n *millrace.Node) (other bool, err error) {
 	err = p.repeat(ctx, "announce node", func(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,7 +88,7 @@ func TestPostgres(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *pgtest.Server){
 		"open at once": testOpenAtOnce, "open failures": testOpenFailures, "prune": testPrune, "clock": testClock,
 		"restored backup": testRestored, "connections cut": testConnectionsCut, "answers lost": testAnswersLost,
-		"server says no": testServerSaysNo, "takeover": testTakeover, "round trips": testRoundTrips,
+		"server says no": testServerSaysNo, "version before": testVersionBefore, "takeover": testTakeover, "round trips": testRoundTrips,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -116,6 +117,46 @@ func testOpenAtOnce(t *testing.T, s *pgtest.Server) {
 	wg.Wait()
 	if keys, err := openPostgres(t, address).Keys(t.Context()); err != nil || len(keys) != 6 {
 		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// A node of the version before, which knows nothing of limits, works beside the
+// new one, and its database is brought up to date while it does.
+func testVersionBefore(t *testing.T, s *pgtest.Server) {
+	ctx, address := t.Context(), schema(t, s)
+	p := openPostgres(t, address)
+	runSQL(t, address, "DROP TABLE key_usage", `ALTER TABLE keys DROP COLUMN expires, DROP COLUMN event_rate, DROP COLUMN byte_rate,
+		DROP COLUMN event_burst, DROP COLUMN byte_burst, DROP COLUMN day_events, DROP COLUMN day_bytes`)
+	_ = p.Close()
+	before, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = before.Close(ctx) }()
+	works := func(n int) {
+		t.Helper()
+		k := metatest.Key(n, millrace.ScopeIngest)
+		if _, err := before.Exec(ctx, insertKeyBefore, k.ID, k.Name, k.Project, "ingest", k.Hash, k.Created.UnixNano(), 0); err != nil {
+			t.Fatal(err)
+		}
+		var id string
+		if err := before.QueryRow(ctx, "SELECT id FROM keys WHERE hash = $1", k.Hash).Scan(&id); err != nil || id != k.ID {
+			t.Fatalf("%q, %v", id, err)
+		}
+	}
+	works(1)
+	for n := range 2 { // the second finds all there
+		p = openPostgres(t, address)
+		works(2 + n)
+		want := metatest.Key(1, millrace.ScopeIngest)
+		if got, err := p.KeyByHash(ctx, want.Hash); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+		_ = p.Close()
+	}
+	var version int
+	if err := before.QueryRow(ctx, "SELECT max(version_id) FROM millrace_schema").Scan(&version); err != nil || version != 2 {
+		t.Errorf("schema version %d, %v: the version before knows 2", version, err)
 	}
 }
 

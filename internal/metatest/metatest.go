@@ -32,6 +32,9 @@ func Run(t *testing.T, open func(t *testing.T) millrace.Meta) {
 	f("keys newest first", newestFirst)
 	f("revoke", revoke)
 	f("has key", hasKey)
+	f("key limits", limits)
+	f("key usage", usage)
+	f("key usage of many writers", usageOfMany)
 	f("concurrent", concurrent)
 	f("secret", secret)
 	f("rules round trip", rulesRoundTrip)
@@ -129,7 +132,7 @@ func revoke(t *testing.T, ctx context.Context, m millrace.Meta) {
 func hasKey(t *testing.T, ctx context.Context, m millrace.Meta) {
 	want := func(scope millrace.Scope, want bool) {
 		t.Helper()
-		if got, err := m.HasKey(ctx, scope); err != nil || got != want {
+		if got, err := m.HasKey(ctx, scope, time.Unix(1_700_000_000, 0)); err != nil || got != want {
 			t.Errorf("HasKey(%s) = %v, %v; want %v", scope, got, err, want)
 		}
 	}
