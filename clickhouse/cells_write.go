@@ -116,7 +116,7 @@ func (k *cube) deltaColumns(f *millrace.Flush, arrived int64, batches []*millrac
 		{"bucket", buckets},
 	}
 	for i, name := range k.Dims {
-		out = append(out, column{"d_" + name, dims[i]})
+		out = append(out, column{"d_" + name, termsOfTexts(dims[i])})
 	}
 	for j := range k.states {
 		columns, err := k.state(j).deltas(batches, j, n)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -71,23 +70,10 @@ func oddBits(rows *millrace.EventRows, i int, messages string, special bool) uin
 	return bits
 }
 
-// The texts of kinds and methods by number.
-var kindTerms, methodTerms = termsFor(func(i int) string { return millrace.Kind(i).String() }, 256),
-	termsFor(func(i int) string { return millrace.Methods[i] }, len(millrace.Methods))
-
-func termsFor(text func(int) string, n int) terms {
-	out := make(terms, n)
-	for i := range out {
-		out[i] = text(i)
-	}
-	return out
-}
-
 // eventColumns returns the columns of an insertion.
 func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	n := rows.Len()
 	flushes, slots, odd := make([]uint64, n), make([]int32, n), make([]uint16, n)
-	kinds, methods := make(terms, n), make(terms, n)
 	rt, backend := make([]int64, n), make([]int64, n)
 	messages := texts(&rows.Message)
 	all := string(rows.Message.Data)
@@ -95,8 +81,6 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	for i := range n {
 		flushes[i] = uint64(flush)
 		slots[i] = slotOf(rows.Time[i])
-		kinds[i] = kindTerms[rows.Kind[i]]
-		methods[i] = methodTerms[rows.Method[i]]
 		rt[i], backend[i] = int64(rows.RT[i]), int64(rows.RTBackend[i])
 		odd[i] = oddBits(rows, i, messages[i], special)
 	}
@@ -108,7 +92,7 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 		{"arrived", instants(rows.Arrived)},
 		{"slot", slots},
 		{"time", instants(rows.Time)},
-		{"kind", kinds},
+		{"kind", termsOfNumbers(rows.Kind, millrace.Kind.String)},
 		{"project", termsOf(&rows.Project)},
 		{"source", termsOf(&rows.Source)},
 		{"service", termsOf(&rows.Service)},
@@ -119,7 +103,7 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 		{"trace_id", texts(&rows.TraceID)},
 		{"message", messages},
 		{"weight", rows.Weight},
-		{"method", methods},
+		{"method", termsOfNumbers(rows.Method, func(n uint8) string { return millrace.Methods[n] })},
 		{"url", texts(&rows.URL)},
 		{"status", rows.Status},
 		{"bytes", rows.BodyBytes},
@@ -130,14 +114,6 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 		{"odd", odd},
 		{"attrs", texts(&rows.Attrs)},
 	}
-}
-
-func instants(ns []int64) []time.Time {
-	out := make([]time.Time, len(ns))
-	for i, t := range ns {
-		out[i] = time.Unix(0, t)
-	}
-	return out
 }
 
 // texts returns a column as strings that share one copy of its bytes. Invalid
@@ -153,29 +129,6 @@ func texts(s *millrace.Strings) []string {
 			out[i] = validText(out[i])
 		}
 		from = end
-	}
-	return out
-}
-
-// termsOf returns a column of few distinct texts. Most rows have the text of the
-// one before.
-func termsOf(s *millrace.Strings) terms {
-	out := make(terms, len(s.End))
-	seen := map[string]any{}
-	var from uint32
-	var last []byte
-	var term any
-	for i, end := range s.End {
-		text := s.Data[from:end]
-		if from = end; term == nil || string(text) != string(last) {
-			var ok bool
-			if term, ok = seen[string(text)]; !ok {
-				term = validText(string(text))
-				seen[string(text)] = term
-			}
-			last = text
-		}
-		out[i] = term
 	}
 	return out
 }

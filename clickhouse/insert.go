@@ -7,20 +7,14 @@ import (
 	"sync"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // column is a column of an insertion: values is a slice with one element per row,
-// of a type that clickhouse-go takes for the column's, or terms.
+// of a type that clickhouse-go takes for the column's, or native.
 type column struct {
 	name   string
 	values any
 }
-
-// terms are the values of a column of few distinct texts, LowCardinality(String).
-// The driver looks each up in a map of interfaces: those of equal texts are made
-// once per column, not once per row.
-type terms []any
 
 // insert stores rows as one block. It is tried once: after an error nobody knows
 // whether they are there, so that they need a flush of their own. Columns that are
@@ -52,26 +46,19 @@ func (db *DB) sendBlock(ctx context.Context, table string, columns []column) err
 		return err
 	}
 	defer func() { _ = batch.Close() }() // after Send it does nothing
+	into := batch.Columns()
 	for i, c := range columns {
-		if err := appendTo(batch.Column(i), c.values); err != nil {
+		if n, ok := c.values.(*native); ok {
+			err = n.appendTo(into[i])
+		} else {
+			err = batch.Column(i).Append(c.values)
+		}
+		if err != nil {
 			_ = batch.Abort() // err says why
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
 	return batch.Send()
-}
-
-func appendTo(c driver.BatchColumn, values any) error {
-	few, ok := values.(terms)
-	if !ok {
-		return c.Append(values)
-	}
-	for _, v := range few {
-		if err := c.AppendRow(v); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func columnNames(columns []column) string {
