@@ -85,6 +85,8 @@ client-tools:
 	@dir="$(CLIENTS)/python"; mkdir -p "$$dir"; cmp -s internal/clienttest/python/requirements.txt "$$dir/requirements.txt" || { \
 	  python3 -m venv "$$dir" && "$$dir/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r internal/clienttest/python/requirements.txt && \
 	  cp internal/clienttest/python/requirements.txt "$$dir/"; }
+	@dir="$(CLIENTS)/collector"; src=internal/clienttest/collector; mkdir -p "$$dir"; cat $$src/go.mod $$src/go.sum $$src/main.go | cmp -s - "$$dir/stamp" && test -x "$$dir/collector" || { \
+	  (cd $$src && go build -trimpath -ldflags='-s -w' -o "$$dir/collector" .) && cat $$src/go.mod $$src/go.sum $$src/main.go > "$$dir/stamp"; }
 
 test-clients: build client-tools ## tests with real clients: collectors, shippers, SDKs
 	cd internal/clienttest && MILLRACE_CLIENTS=1 MILLRACE_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./...
