@@ -28,6 +28,7 @@ type Decoder struct {
 	// distinct tells that the event's attributes are known to have distinct keys,
 	// which spares finish the check; parsers that know say so.
 	distinct bool
+	bulks    *bulkState // of _bulk items, made when needed
 }
 
 // Decode decodes b.Record into b.Events and b.Rejects, which it expects empty

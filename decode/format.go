@@ -44,6 +44,7 @@ func init() {
 		{name: "syslog", frame: (*Decoder).syslog},
 		{name: "text", join: true, frame: (*Decoder).text},
 		{name: "line", frame: (*Decoder).line},
+		{name: "bulk", split: splitBulk, piece: (*Decoder).bulk, id: bulkID},
 	}
 }
 

@@ -43,6 +43,7 @@ type RefusedPiece struct {
 	Index          int // its place in the request, from 1
 	Reason, Detail string
 	Example        string
+	Context        []byte // that of its piece if it is known, for answers
 }
 
 // Pieces is the result of Split. Reuse it: Split keeps its memory. It borrows
@@ -55,13 +56,14 @@ type Pieces struct {
 	Skipped []millrace.Refusal
 
 	text []byte
+	bulk *bulkMemory
 }
 
 // Reset empties p and keeps its memory, unless that is very large.
 func (p *Pieces) Reset() {
 	const keep = 1 << 16
 	if cap(p.Events) > keep || cap(p.text) > 1<<20 {
-		*p = Pieces{}
+		*p = Pieces{bulk: p.bulk}
 		return
 	}
 	clear(p.Events)
@@ -167,7 +169,8 @@ func splitPiece(payload []byte, at, end int) (context, item []byte, ok bool) {
 		return nil, nil, false
 	}
 	if back == 0 {
-		return inlineContext(frame[n:])
+		context, item, ok = inlineContext(frame[n:])
+		return context, withRest(payload, item, end), ok
 	}
 	if back > uint64(at) {
 		return nil, nil, false
@@ -177,8 +180,12 @@ func splitPiece(payload []byte, at, end int) (context, item []byte, ok bool) {
 		return nil, nil, false
 	}
 	context, _, ok = inlineContext(origin[1:])
-	return context, frame[n:], ok
+	return context, withRest(payload, frame[n:], end), ok
 }
+
+// withRest gives an item that ends at end the capacity of its payload, whose
+// bytes behind it may be read, see words.go.
+func withRest(payload, item []byte, end int) []byte { return payload[end-len(item) : end] }
 
 func inlineContext(b []byte) (context, item []byte, ok bool) {
 	size, n := binary.Uvarint(b)
