@@ -102,6 +102,14 @@ func statusOf(err error) int {
 	return Status(millrace.ErrorCode(err))
 }
 
+// StatusOf returns the HTTP status of an error, for protocols with answers of
+// their own.
+func StatusOf(err error) int { return statusOf(err) }
+
+// RetryAfter returns after what time a request that got the error may come
+// again; 0 if the error is not one that passes.
+func RetryAfter(err error) time.Duration { return retryAfter(millrace.ErrorCode(err), err) }
+
 func retryAfter(code millrace.Code, err error) time.Duration {
 	var r retrier
 	if errors.As(err, &r) {
