@@ -12,17 +12,17 @@ import (
 // frameFunc reads what follows "at ". ok is false if it is no frame.
 type frameFunc func(s string) (f millrace.Frame, ok bool)
 
-func parseAt(text string) *millrace.Exception {
+func parseAt(text string) (e *millrace.Exception, lang string) {
 	switch language(text) {
 	case java:
-		return parseJava(text, javaFrame)
+		return parseJava(text, javaFrame), langJava
 	case dotnet:
-		return parseDotnet(text)
+		return parseDotnet(text), langDotnet
 	}
-	if e := parseJava(text, v8Frame); located(e) {
-		return e
+	if e = parseJava(text, v8Frame); located(e) {
+		return e, langScript
 	}
-	return nil
+	return nil, ""
 }
 
 // located reports whether a frame tells a place. V8 prints functions alone too,
@@ -73,6 +73,8 @@ func frameLanguage(s string) (l atLanguage, certain bool) {
 	}
 	paren := strings.IndexByte(s, '(')
 	switch {
+	case paren > 0 && s[paren-1] != ' ' && v8Location(s[paren+1:]):
+		return v8, true // React Native's "fn(file:1:2)"
 	case paren > 0 && s[paren-1] != ' ':
 		end := strings.IndexByte(s[paren:], ')')
 		if end < 0 {
@@ -91,6 +93,19 @@ func frameLanguage(s string) (l atLanguage, certain bool) {
 		}
 	}
 	return unknown, false
+}
+
+// v8Location: "file:1:2)".
+func v8Location(s string) bool {
+	s, ok := strings.CutSuffix(s, ")")
+	if !ok {
+		return false
+	}
+	if s, _, ok = cutLast(s); !ok {
+		return false
+	}
+	_, _, ok = cutLast(s)
+	return ok
 }
 
 // javaLocation: "File.java:12", "File.kt", "Native Method", "Unknown Source".
@@ -112,9 +127,9 @@ func javaLocation(s string) bool {
 }
 
 // parseJava reads Java's printStackTrace and V8's error.stack, including Java's
-// "Suppressed:" (left out: it is no cause) and Node's "[cause]:".
+// "Suppressed:" and Node's "[cause]:".
 func parseJava(text string, frame frameFunc) *millrace.Exception {
-	p := atParser{text: text, suppressed: -1}
+	p := atParser{text: text}
 	s := lines{text: text}
 	for s.next() && !p.done {
 		if rest, ok := strings.CutPrefix(s.line, "at "); ok {
@@ -126,32 +141,62 @@ func parseJava(text string, frame frameFunc) *millrace.Exception {
 		p.other(&s)
 	}
 	p.endMessage(len(text))
+	if p.wrapped {
+		return reversed(p.chain.first)
+	}
 	return p.chain.first
 }
 
 // atParser is the state of parseJava.
 type atParser struct {
-	text       string
-	chain      chain
-	cur        *millrace.Exception // receives frames; nil inside a suppressed exception
-	from       int                 // where cur's message starts, or -1
-	suppressed int                 // indentation of the "Suppressed:" we are in, or -1
-	previous   lines               // the line before the current one, for a type without the usual name
-	done       bool
+	text     string
+	chain    chain
+	cur      *millrace.Exception // receives frames; nil before the first type
+	from     int                 // where cur's message starts, or -1
+	nested   []nested            // the suppressed exceptions we are in, outermost first
+	related  int                 // how many suppressed exceptions were kept
+	previous lines               // the line before the current one, for a type without the usual name
+	wrapped  bool                // "Wrapped by:": the root cause is printed first
+	done     bool
+}
+
+// nested is a suppressed exception: the one that it went along with, and the
+// indentation of its "Suppressed:".
+type nested struct {
+	outer  *millrace.Exception
+	indent int
+}
+
+// leave ends suppressed exceptions until only those remain that are indented
+// less than indent, or as much if same. Without indentation nothing can be told.
+func (p *atParser) leave(indent int, same bool) {
+	for n := len(p.nested); n > 0; n-- {
+		top := p.nested[n-1]
+		if indent > top.indent || same && indent == top.indent {
+			return
+		}
+		p.cur, p.nested = top.outer, p.nested[:n-1]
+	}
 }
 
 func (p *atParser) frame(s *lines, f millrace.Frame) {
-	if p.suppressed >= 0 && s.indent <= p.suppressed && s.indent > 0 {
-		p.suppressed = -1
-	}
-	if p.suppressed >= 0 {
-		return
-	}
 	if p.cur == nil {
 		p.head()
 	}
 	p.endMessage(s.start)
+	if s.indent > 0 {
+		p.leave(s.indent, false)
+	}
+	if p.cur.Frames == nil {
+		p.cur.Frames = make([]millrace.Frame, 0, expectFrames(p.text[s.start:]))
+	}
 	addFrame(p.cur, f)
+}
+
+// expectFrames guesses how many frames text holds, so that they need one
+// allocation: a frame is seldom shorter than 40 bytes.
+func expectFrames(text string) int {
+	return min(max(len(text)/64, 4), 64)
 }
 
 // head makes the exception of a trace without a recognised type line: the type
@@ -171,10 +216,10 @@ func (p *atParser) start(typ, msg string) {
 	p.from = -1
 }
 
-// open starts an exception whose message goes on until the first frame.
-func (p *atParser) open(s *lines, typ, msg string) {
-	p.cur = p.chain.add(typ, "")
-	// msg is the end of the line; its start is where the message starts.
+// open starts an exception whose message goes on until the first frame; msg is
+// the end of the line.
+func (p *atParser) open(s *lines, e *millrace.Exception, msg string) {
+	p.cur = e
 	p.from = s.start + s.indent + len(s.line) - len(msg)
 }
 
@@ -189,20 +234,34 @@ func (p *atParser) endMessage(to int) {
 // other handles a line that is no frame.
 func (p *atParser) other(s *lines) {
 	if rest, ok := cutCause(s.line); ok {
+		p.wrapped = p.wrapped || s.line[0] == 'W'
 		p.cause(s, rest)
 		return
 	}
+	if rest, ok := strings.CutPrefix(s.line, "Suppressed: "); ok && p.cur != nil {
+		p.suppressed(s, rest)
+		return
+	}
+	if n, ok := commonFrames(s.line); ok {
+		p.endMessage(s.start)
+		if p.cur != nil {
+			p.leave(s.indent, false)
+			p.cur.Common = n
+		}
+		return
+	}
+	if strings.HasPrefix(s.line, "(error: ") && p.cur != nil && len(p.cur.Frames) == 0 {
+		if f, ok := v8Frame(s.line); ok { // the chunk that a bundle could not load
+			addFrame(p.cur, f)
+		}
+	}
 	switch {
-	case strings.HasPrefix(s.line, "Suppressed: ") && p.cur != nil:
-		p.endMessage(s.start)
-		p.suppressed = s.indent
-	case strings.HasPrefix(s.line, "... ") && strings.HasSuffix(s.line, "more"):
-		p.endMessage(s.start)
 	case p.cur == nil:
 		if typ, msg, ok := headLine(s.line); ok {
-			p.open(s, typ, msg)
+			p.open(s, p.chain.add(typ, ""), msg)
+			p.cur.Thread = threadName(s.line)
 		}
-	case len(p.cur.Frames) > 0 && s.indent == 0 && p.suppressed < 0:
+	case len(p.cur.Frames) > 0 && s.indent == 0 && len(p.nested) == 0:
 		if _, _, ok := headLine(s.line); ok {
 			p.done = true // a second trace
 		}
@@ -210,6 +269,30 @@ func (p *atParser) other(s *lines) {
 	if s.line != "" {
 		p.previous = *s
 	}
+}
+
+// commonFrames reads "... 12 more" and Logback's "... 12 common frames omitted".
+func commonFrames(line string) (n int, ok bool) {
+	rest, ok := strings.CutPrefix(line, "... ")
+	if !ok {
+		return 0, false
+	}
+	d := digits(rest)
+	if rest[d:] != " more" && rest[d:] != " common frames omitted" {
+		return 0, strings.HasSuffix(line, "more")
+	}
+	n, _ = number(rest[:d])
+	return min(n, maxFrames), true
+}
+
+// threadName is X in `Exception in thread "X" type: message`.
+func threadName(line string) string {
+	rest, ok := strings.CutPrefix(line, prefixes[0]+"\"")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "\" ")
+	return name
 }
 
 // cutCause removes the words before a cause.
@@ -223,20 +306,54 @@ func cutCause(line string) (string, bool) {
 }
 
 func (p *atParser) cause(s *lines, rest string) {
-	if p.suppressed >= 0 {
-		if s.indent >= p.suppressed && s.indent > 0 {
-			return // the cause of a suppressed exception
-		}
-		p.suppressed = -1
-	}
 	p.endMessage(s.start)
+	p.leave(s.indent, s.indent > 0)
+	typ, msg := causeType(rest)
+	if len(p.nested) == 0 {
+		p.open(s, p.chain.add(typ, ""), msg)
+		return
+	}
+	e := &millrace.Exception{Type: typ} // the cause of a suppressed exception
+	if p.related++; p.related <= maxRelated {
+		p.cur.Cause = e
+	}
+	p.open(s, e, msg)
+}
+
+// suppressed starts an exception that went along with the current one.
+func (p *atParser) suppressed(s *lines, rest string) {
+	p.endMessage(s.start)
+	p.leave(s.indent, false)
+	typ, msg := causeType(rest)
+	e := &millrace.Exception{Type: typ}
+	outer := p.cur
+	if p.related++; p.related <= maxRelated {
+		outer.Related = append(outer.Related, e)
+	}
+	if len(p.nested) < maxNested {
+		p.nested = append(p.nested, nested{outer, s.indent})
+	}
+	p.open(s, e, msg)
+}
+
+// causeType splits what follows "Caused by: ".
+func causeType(rest string) (typ, msg string) {
 	typ, msg, ok := typeLine(rest)
 	if !ok {
 		if typ, msg, ok = anyTypeLine(rest); !ok {
 			typ, msg = "", rest
 		}
 	}
-	p.open(s, typ, msg)
+	return typ, msg
+}
+
+// reversed turns a chain around: what was printed last becomes the first.
+func reversed(e *millrace.Exception) *millrace.Exception {
+	var last *millrace.Exception
+	for e != nil {
+		e.Cause, last, e = last, e, e.Cause
+	}
+	return last
 }
 
 // javaFrame reads "java.base/java.lang.Thread.run(Thread.java:748) ~[?:?]".
@@ -269,34 +386,6 @@ func javaFrame(s string) (f millrace.Frame, ok bool) {
 		f.File = ""
 	}
 	f.InApp = javaInApp(f.Module)
-	return f, true
-}
-
-// v8Frame reads "fn (file:1:2)", "file:1:2", "async fn (…)", "fn".
-func v8Frame(s string) (f millrace.Frame, ok bool) {
-	s = strings.TrimSuffix(s, " {")
-	s = strings.TrimPrefix(s, "async ")
-	where := s
-	if i := strings.Index(s, " ("); i > 0 {
-		f.Function = s[:i]
-		where = strings.TrimSuffix(s[i+2:], ")")
-		if as := strings.Index(f.Function, " [as "); as > 0 {
-			f.Function = f.Function[:as]
-		}
-		if strings.HasPrefix(where, "eval at ") {
-			where = where[strings.LastIndex(where, ", ")+1:]
-			where = strings.TrimPrefix(where, " ")
-		}
-	} else if strings.IndexByte(s, ' ') < 0 && !strings.ContainsAny(s, "/:") {
-		f.Function, where = s, ""
-	}
-	if !strings.HasPrefix(where, "index ") { // "Promise.all (index 0)"
-		setLocation(&f, where)
-	}
-	if f.Function == "" && f.Line == 0 {
-		return f, false
-	}
-	f.InApp = scriptInApp(f.File)
 	return f, true
 }
 

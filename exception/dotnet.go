@@ -37,7 +37,11 @@ func parseDotnet(text string) *millrace.Exception {
 			} else if s.line != "" {
 				previous = s
 			}
-		case first >= 0 && (strings.HasPrefix(s.line, "---> (Inner Exception #") || from >= 0 && isHead(&s)):
+		case first >= 0 && strings.HasPrefix(s.line, innerNumber):
+			e := dotnetChain(text, from, first, groups[:group+1])
+			dotnetRelated(e, text[s.start:])
+			return e
+		case first >= 0 && from >= 0 && isHead(&s):
 			return dotnetChain(text, from, first, groups[:group+1])
 		}
 	}
@@ -48,6 +52,28 @@ func parseDotnet(text string) *millrace.Exception {
 		}
 	}
 	return dotnetChain(text, from, max(first, from), groups[:group+1])
+}
+
+// innerNumber stands before each exception of an AggregateException, behind its
+// own frames. Number 0 is the cause, printed twice.
+const innerNumber = "---> (Inner Exception #"
+
+// dotnetRelated adds the exceptions from number 1 on.
+func dotnetRelated(e *millrace.Exception, text string) {
+	if e == nil {
+		return
+	}
+	parts := strings.SplitN(text, innerNumber, maxRelated+2)
+	for _, part := range parts[1:] {
+		number, body, _ := strings.Cut(part, ") ")
+		if number == "0" || digits(number) != len(number) {
+			continue
+		}
+		body, _, _ = strings.Cut(body, "<---")
+		if r := parseDotnet(body); r != nil && len(e.Related) < maxRelated {
+			e.Related = append(e.Related, r)
+		}
+	}
 }
 
 // isHead reports whether the line begins another exception.

@@ -1,6 +1,7 @@
 package exception
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -14,8 +15,9 @@ import (
 //	fingerprint = "1:" + 16 hexadecimal digits of FNV-1a 64 over the parts, each
 //	              followed by a zero byte
 //	parts       = for each exception of the cause chain (at most 16), outermost
-//	              first: "type", Type normalised, then per frame "frame",
-//	              module normalised, function normalised
+//	              first, at its end the first member if the outermost is a group:
+//	              "type", Type normalised, then per frame "frame", module
+//	              normalised, function normalised
 //	            | if the whole chain has no frames: "type", Type normalised,
 //	              "message", Message normalised
 //
@@ -47,7 +49,7 @@ const (
 func Fingerprint(e *millrace.Exception) string {
 	h := hash(fnvOffset)
 	frames, inApp := countFrames(e)
-	for n := 0; e != nil && n < fingerprintCauses; e, n = e.Cause, n+1 {
+	for e := range firstChain(e) {
 		h.part("type")
 		h.name(e.Type)
 		if frames == 0 {
@@ -65,8 +67,24 @@ func Fingerprint(e *millrace.Exception) string {
 	return string(buf[:])
 }
 
+// firstChain yields e, its causes and, at their end, the first member of the
+// group that e is: at most fingerprintCauses exceptions.
+func firstChain(e *millrace.Exception) iter.Seq[*millrace.Exception] {
+	return func(yield func(*millrace.Exception) bool) {
+		head, n := e, 0
+		for ; e != nil && n < fingerprintCauses; e, n = e.Cause, n+1 {
+			if !yield(e) {
+				return
+			}
+		}
+		if head != nil && len(head.Members) > 0 && n < fingerprintCauses {
+			yield(head.Members[0])
+		}
+	}
+}
+
 func countFrames(e *millrace.Exception) (all, inApp int) {
-	for n := 0; e != nil && n < fingerprintCauses; e, n = e.Cause, n+1 {
+	for e := range firstChain(e) {
 		all += len(e.Frames)
 		for i := range e.Frames {
 			if e.Frames[i].InApp {

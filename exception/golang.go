@@ -7,11 +7,12 @@ import (
 )
 
 // parseGo reads a panic, a fatal error or a goroutine dump: the first goroutine
-// and what was printed before it. "created by" is the outermost frame.
-func parseGo(text string) *millrace.Exception {
+// and what was printed before it is the exception, all goroutines are threads.
+// "created by" is the outermost frame.
+func parseGo(r *millrace.Report, text string) {
 	e := &millrace.Exception{}
 	s := lines{text: text}
-	from, panicked := -1, false
+	from := -1
 	for s.next() {
 		if s.mark() == markGo {
 			break
@@ -30,30 +31,82 @@ func parseGo(text string) *millrace.Exception {
 		e.Message = message(text, from, s.start)
 	}
 	e.Message = strings.TrimSuffix(e.Message, " [recovered]")
+	state := s.line
+	panicked := goFrames(&s, &e.Frames)
+	if e.Type == "" && panicked {
+		e.Type = "panic"
+	}
+	if len(e.Frames) == 0 && from < 0 {
+		return
+	}
+	r.Language, r.Exception = langGo, e
+	if e.Type != "" {
+		r.Mechanism = "panic"
+	}
+	e.Thread = goroutine(r, state, true, e.Frames)
+	goThreads(r, &s)
+}
+
+// goFrames reads the frames of one goroutine until an empty line or the next
+// goroutine, on which it leaves s, and reports whether one is panic's.
+func goFrames(s *lines, frames *[]millrace.Frame) (panicked bool) {
+	add := func(f millrace.Frame) {
+		if len(*frames) < maxFrames {
+			*frames = append(*frames, f)
+		}
+	}
 	for name := ""; s.next() && s.line != ""; {
 		if s.indent == 0 {
 			if s.mark() == markGo {
 				break
 			}
 			if name != "" {
-				addFrame(e, goFrame(name, ""))
+				add(goFrame(name, ""))
 			}
 			name = s.line
 			panicked = panicked || strings.HasPrefix(name, "panic(")
 			continue
 		}
 		if name != "" {
-			addFrame(e, goFrame(name, s.line))
+			add(goFrame(name, s.line))
 			name = ""
 		}
 	}
-	if e.Type == "" && panicked {
-		e.Type = "panic"
+	return panicked
+}
+
+// goThreads reads the goroutines behind the first one.
+func goThreads(r *millrace.Report, s *lines) {
+	for more := true; more && len(r.Threads) < maxThreads; {
+		if s.mark() != markGo {
+			more = s.next()
+			continue
+		}
+		head := s.line
+		var frames []millrace.Frame
+		goFrames(s, &frames)
+		goroutine(r, head, false, frames)
+		if s.line == head || s.mark() != markGo {
+			more = s.next()
+		}
 	}
-	if len(e.Frames) == 0 && from < 0 {
-		return nil
+}
+
+// goroutine adds a thread for "goroutine 7 [chan receive, 2 minutes]:" and
+// returns its number.
+func goroutine(r *millrace.Report, head string, crashed bool, frames []millrace.Frame) string {
+	rest := strings.TrimPrefix(head, "goroutine ")
+	id, state, _ := strings.Cut(rest, " [")
+	if open := strings.LastIndexByte(id, ' '); open > 0 {
+		id = id[:open]
 	}
-	return e
+	if crashed {
+		frames = nil // the exception has them
+	}
+	r.Threads = append(r.Threads, millrace.Thread{
+		ID: id, State: strings.TrimSuffix(strings.TrimSuffix(state, ":"), "]"), Crashed: crashed, Frames: frames,
+	})
+	return id
 }
 
 // goHead finds the words before the message of a panic and returns the type and

@@ -10,8 +10,11 @@ import (
 // a cause chain, so that a hostile text of a megabyte costs a bounded object.
 // Runtimes stop earlier: the JVM prints at most 1,024 frames by default.
 const (
-	maxFrames = 4096
-	maxCauses = 64
+	maxFrames  = 4096
+	maxCauses  = 64
+	maxRelated = 64 // suppressed exceptions, members of groups
+	maxThreads = 256
+	maxNested  = 16 // suppressed exceptions within each other
 )
 
 // Parse finds the first stack trace in text and reads it. Strings of the result
@@ -24,45 +27,79 @@ const (
 // no frames counts as an exception without frames; Type is empty if frames stand
 // below no type. ok is false if text has none of these. The cost is linear.
 func Parse(text string) (e *millrace.Exception, ok bool) {
+	r, ok := Read(text)
+	return r.Exception, ok
+}
+
+// Read is Parse with all that the text tells: the language, how the exception
+// was caught, the other threads of a dump.
+func Read(text string) (r millrace.Report, ok bool) {
 	s := lines{text: text}
-	var tried [markGecko + 1]bool // a parser sees the whole text, so once is enough
+	var tried [marks]bool // a parser sees the whole text, so once is enough
 	for s.next() {
 		m := s.mark()
 		if m == markNone || tried[m] {
 			continue
 		}
 		tried[m] = true
-		if e := parseMark(m, text); e != nil {
-			return e, true
+		if parseMark(&r, m, text); r.Exception != nil {
+			return r, true
 		}
 	}
-	if e := parseZap(text); e != nil {
-		return e, true
+	if r.Exception = parseZap(text); r.Exception != nil {
+		r.Language = langGo
+		return r, true
 	}
-	return parseTypeOnly(text)
+	if r.Exception = parseTypeOnly(text); r.Exception != nil {
+		return r, true
+	}
+	return millrace.Report{}, false
 }
 
+// The languages of a report.
+const (
+	langJava   = "java"
+	langPython = "python"
+	langGo     = "go"
+	langScript = "javascript"
+	langDotnet = "dotnet"
+	langPHP    = "php"
+	langRuby   = "ruby"
+	langDart   = "dart"
+	langRust   = "rust"
+	langNative = "native"
+	langCocoa  = "cocoa"
+)
+
 // parseMark tries the languages that print lines of mark m.
-func parseMark(m mark, text string) (e *millrace.Exception) {
+func parseMark(r *millrace.Report, m mark, text string) {
+	try := func(language string, parse func(string) *millrace.Exception) bool {
+		r.Exception = parse(text)
+		if r.Exception != nil {
+			r.Language = language
+		}
+		return r.Exception != nil
+	}
 	switch m {
 	case markPython:
-		if e = parsePython(text); e == nil {
-			e = parseRuby(text)
-		}
+		_ = try(langPython, parsePython) || try(langRuby, parseRuby)
 	case markGo:
-		e = parseGo(text)
+		parseGo(r, text)
 	case markAt:
-		e = parseAt(text)
+		r.Exception, r.Language = parseAt(text)
 	case markNumber:
-		if e = parsePHP(text); e == nil {
-			e = parseDart(text)
-		}
+		_ = try(langPHP, parsePHP) || try(langNative, parseNative) || try(langDart, parseDart)
 	case markRuby:
-		e = parseRuby(text)
-	case markGecko:
-		e = parseGecko(text)
+		try(langRuby, parseRuby)
+	case markGecko, markOpera:
+		try(langScript, parseGecko)
+	case markRust:
+		try(langRust, parseRust)
+	case markNative:
+		try(langNative, parseNative)
+	case markCrash:
+		readCrash(r, text)
 	}
-	return e
 }
 
 // HasTrace reports whether text may hold a stack trace; false is certain, true
@@ -130,6 +167,11 @@ const (
 	markNumber      // "#0 …": PHP, Dart
 	markRuby        // "file.rb:1:in `…'"
 	markGecko       // "function@file:1:2"
+	markOpera       // "called from line 4, column 5 in bar(n) in http://…:"
+	markRust        // "thread 'main' panicked at …"
+	markNative      // "terminate called …", backtraces of glibc, gdb, sanitizers
+	markCrash       // reports of Apple and Android
+	marks           // how many there are
 )
 
 const traceback = "Traceback (most recent call last):"
@@ -153,14 +195,30 @@ func (s *lines) mark() mark {
 			return markGo
 		}
 	}
+	switch {
+	case l[0] == 't' && strings.HasPrefix(l, "thread '"):
+		if _, ok := rustHead(l); ok {
+			return markRust
+		}
+	case nativeMark(l):
+		return markNative
+	case s.indent == 0 && crashMark(l):
+		return markCrash
+	}
 	switch last := l[len(l)-1]; {
 	case last == ':':
 		if strings.HasSuffix(l, traceback) {
 			return markPython
 		}
+		if operaHead(l) {
+			return markOpera
+		}
 	case isDigit(last) || last == ']':
 		if at := strings.IndexByte(l, '@'); at >= 0 && geckoFrame(l, at) {
 			return markGecko
+		}
+		if last == ']' && strings.Contains(l, ")[0x") || strings.Contains(l, ") [0x") {
+			return markNative
 		}
 	case last == '\'' || last == ')':
 		if rubyIn(l) > 0 {

@@ -9,39 +9,65 @@ import (
 
 // parsePython reads the tracebacks of text. Chained exceptions are printed
 // oldest first, so the last one is returned with the earlier ones as causes.
-// Of an exception group the first member follows at the end of the causes.
+// The exceptions in a group are its Members.
 func parsePython(text string) *millrace.Exception {
+	p := pythonParser{s: lines{text: text}}
+	if p.more = p.s.next(); !p.more {
+		return nil
+	}
+	e := p.block(0, 0)
+	if e == nil || p.frames == 0 {
+		return nil
+	}
+	return e
+}
+
+type pythonParser struct {
+	s       lines
+	more    bool // s is on a line
+	frames  int
+	members int
+}
+
+// block reads the exceptions that are drawn from column col on, chained to each
+// other, until a line belongs to what is around it.
+func (p *pythonParser) block(col, depth int) *millrace.Exception {
 	var printed []*millrace.Exception
-	var member *millrace.Exception
-	frames := 0
-	s := lines{text: text}
 	chained := true
-	for more := s.next(); more; {
-		if !strings.HasSuffix(s.line, traceback) {
-			if strings.HasPrefix(s.line, "During handling of the above") || strings.HasPrefix(s.line, "The above exception was") {
-				chained = true
-			}
-			more = s.next()
-			continue
-		}
-		sub := strings.HasPrefix(s.line, "|") || strings.HasPrefix(s.line, "+-+")
-		if !sub && !chained {
-			break // a second trace
-		}
-		var e *millrace.Exception
-		e, more = pythonTraceback(&s)
-		frames += len(e.Frames)
+	for p.more {
+		line := p.s.line
+		bar, number := pythonBar(p.s.raw())
 		switch {
-		case !sub:
-			printed, member, chained = append(printed, e), nil, false
-		case member == nil:
-			member = e
+		case strings.HasSuffix(line, traceback):
+			if pythonMargin(p.s.raw()) < col || !chained {
+				return pythonChain(printed) // what is around this, or a second trace
+			}
+			e, more := pythonTraceback(&p.s)
+			p.more, chained = more, false
+			p.frames += len(e.Frames)
+			printed = append(printed, e)
+			continue
+		case bar >= 0 && bar+2 <= col:
+			return pythonChain(printed)
+		case bar >= 0 && number && len(printed) > 0 && depth < maxNested:
+			p.group(printed[len(printed)-1], bar, depth)
+			continue
+		case strings.Contains(line, "During handling of the above"), strings.Contains(line, "The above exception was"):
+			chained = true
+		case col > 0 && len(printed) == 0:
+			if e, ok := p.unraised(col); ok { // a member that nobody raised has no traceback
+				printed, chained = append(printed, e), false
+				continue
+			}
 		}
+		p.more = p.s.next()
 	}
+	return pythonChain(printed)
+}
+
+// pythonChain links exceptions printed oldest first.
+func pythonChain(printed []*millrace.Exception) *millrace.Exception {
 	if len(printed) == 0 {
-		printed, member = append(printed, member), nil
-	}
-	if frames == 0 || printed[0] == nil {
 		return nil
 	}
 	e := printed[len(printed)-1]
@@ -50,8 +76,58 @@ func parsePython(text string) *millrace.Exception {
 		last.Cause = printed[i]
 		last = printed[i]
 	}
-	last.Cause = member
 	return e
+}
+
+// group reads the members of a group, whose bars stand in column bar.
+func (p *pythonParser) group(e *millrace.Exception, bar, depth int) {
+	for p.more {
+		at, number := pythonBar(p.s.raw())
+		if at != bar {
+			return
+		}
+		p.more = p.s.next()
+		if !number {
+			return // the line below the last member
+		}
+		member := p.block(bar+2, depth+1)
+		if p.members++; member != nil && p.members <= maxRelated {
+			e.Members = append(e.Members, member)
+		}
+	}
+}
+
+// pythonBar returns the column of the bar that "+-+------ 1 ------" or
+// "+------ 2 ------" draws and whether it has a number; -1 for other lines.
+func pythonBar(raw string) (bar int, number bool) {
+	bar = strings.IndexByte(raw, '+')
+	if bar < 0 || strings.Trim(raw[:bar], " |") != "" || !strings.HasPrefix(raw[bar:], "+-") {
+		return -1, false
+	}
+	if strings.HasPrefix(raw[bar:], "+-+-") {
+		bar += 2
+	}
+	rest := strings.Trim(raw[bar+1:], "-")
+	if rest != "" && strings.Trim(rest, " 0123456789.") != "" {
+		return -1, false
+	}
+	return bar, rest != ""
+}
+
+// unraised reads "| TypeError: 2".
+func (p *pythonParser) unraised(col int) (*millrace.Exception, bool) {
+	line := pythonContent(p.s.raw(), col)
+	n := wordEnd(line)
+	if n == 0 || n < len(line) && line[n] != ':' {
+		return nil, false
+	}
+	from := p.s.start + strings.Index(p.s.raw(), line) + n
+	p.more = pythonMessageEnd(&p.s)
+	to := len(p.s.text)
+	if p.more {
+		to = p.s.start
+	}
+	return &millrace.Exception{Type: strings.TrimRight(line[:n], "."), Message: message(p.s.text, from, to)}, true
 }
 
 // pythonTraceback reads one traceback from the line after its header. It

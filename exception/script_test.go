@@ -19,22 +19,44 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expectations in testdata"
 // frame with '+' for the application's own, then the causes.
 func describe(e *millrace.Exception) string {
 	var b strings.Builder
-	fingerprint := exception.Fingerprint(e)
-	for head := ""; e != nil; e, head = e.Cause, "cause " {
-		fmt.Fprintf(&b, "%s%s: %q\n", head, e.Type, e.Message)
-		for _, f := range e.Frames {
-			mark := byte('-')
-			if f.InApp {
-				mark = '+'
-			}
-			fmt.Fprintf(&b, "  %c %s | %s | %s:%d", mark, f.Module, f.Function, f.File, f.Line)
-			if f.Column > 0 {
-				fmt.Fprintf(&b, ":%d", f.Column)
-			}
-			b.WriteByte('\n')
+	describeTree(&b, e, "", "")
+	return b.String() + "fingerprint " + exception.Fingerprint(e) + "\n"
+}
+
+func describeTree(b *strings.Builder, e *millrace.Exception, indent, head string) {
+	for ; e != nil; e, head = e.Cause, "cause " {
+		fmt.Fprintf(b, "%s%s%s: %q\n", indent, head, e.Type, e.Message)
+		describeFrames(b, e.Frames, indent)
+		if e.Common > 0 {
+			fmt.Fprintf(b, "%s  and %d in common\n", indent, e.Common)
+		}
+		for _, r := range e.Related {
+			describeTree(b, r, indent+"    ", "related ")
+		}
+		for _, m := range e.Members {
+			describeTree(b, m, indent+"    ", "member ")
 		}
 	}
-	return b.String() + "fingerprint " + fingerprint + "\n"
+}
+
+func describeFrames(b *strings.Builder, frames []millrace.Frame, indent string) {
+	for _, f := range frames {
+		mark := byte('-')
+		if f.InApp {
+			mark = '+'
+		}
+		fmt.Fprintf(b, "%s  %c %s | %s | %s:%d", indent, mark, f.Module, f.Function, f.File, f.Line)
+		if f.Column > 0 {
+			fmt.Fprintf(b, ":%d", f.Column)
+		}
+		if f.Address > 0 {
+			fmt.Fprintf(b, " @%x", f.Address)
+		}
+		if f.Offset > 0 {
+			fmt.Fprintf(b, " %.8s+%x", f.Build, f.Offset)
+		}
+		b.WriteByte('\n')
+	}
 }
 
 // parse describes what Parse makes of text, and checks what always holds.

@@ -159,7 +159,7 @@ func qualifiedType(line string) bool {
 
 // parseTypeOnly reads an exception that was logged without its frames: a line
 // that is nothing but a qualified type and its message.
-func parseTypeOnly(text string) (*millrace.Exception, bool) {
+func parseTypeOnly(text string) *millrace.Exception {
 	s := lines{text: text}
 	for s.next() {
 		if s.indent > 0 || !qualifiedType(s.line) {
@@ -167,9 +167,9 @@ func parseTypeOnly(text string) (*millrace.Exception, bool) {
 		}
 		n := wordEnd(s.line)
 		e := &millrace.Exception{Type: s.line[:n], Message: message(text, s.start+n, len(text))}
-		return e, true
+		return e
 	}
-	return nil, false
+	return nil
 }
 
 // message returns text[from:to] without the colon and white space around it.
