@@ -104,7 +104,9 @@ func splitBulk(res *Pieces, extra, body []byte, lim Limits) error {
 		return s.single()
 	}
 	s.defaults()
-	s.run()
+	if err := s.run(); err != nil {
+		return err
+	}
 	if s.index == 0 {
 		return millrace.Errorf(millrace.ErrInvalid, "the body is empty; a _bulk body is lines of JSON, an action and its document")
 	}
@@ -142,19 +144,21 @@ func (s *bulkSplitter) next() (line []byte, ok bool) {
 	return trimCR(line), true
 }
 
-func (s *bulkSplitter) run() {
+func (s *bulkSplitter) run() error {
 	if bytes.HasPrefix(s.body, bom) {
 		s.at = len(bom)
 	}
 	for {
 		line, ok := s.next()
 		if !ok {
-			return
+			return nil
 		}
 		if blank(line) {
 			continue
 		}
-		s.index++
+		if s.index++; s.lim.MaxEvents > 0 && s.index > s.lim.MaxEvents {
+			return millrace.Errorf(millrace.ErrTooLarge, "the body has more than %d items", s.lim.MaxEvents)
+		}
 		if !s.begin(line) {
 			s.skipToAction()
 			continue

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -245,6 +246,8 @@ func TestDecodeBulk(t *testing.T) {
 	f("", `{"create":{}}`, `{"@timestamp":"2026-03-05T11:59:58.123Z","message":"m","log":{"level":"WARN"},"service":{"name":"s","version":"1.2","environment":"e"},"host":{"name":"h"},"trace":{"id":"t"}}`,
 		`log time=2026-03-05T11:59:58.123Z service=s host=h env=e release=1.2 level=warn trace=t message=m`+"\n"+`  log={"level":"WARN"}`+"\n"+
 			`  service={"name":"s","version":"1.2","environment":"e"}`+"\n"+`  host={"name":"h"}`+"\n"+`  trace={"id":"t"}`)
+	f("", `{"create":{}}`, `{"message":"m","url":{"path":"/a","extension":"b"},"http":{"response":{"status_code":200}}}`, `access message=m`+"\n"+`  url_fields={"path":"/a","extension":"b"}`+"\n"+
+		`  http={"response":{"status_code":200}}`+"\n"+`  url="/a"`+"\n"+`  status=200`)
 	f("", `{"create":{}}`, `{"message":"m","error.stack_trace":"java.lang.Error: x"}`, `log multiline message=m`+"\n"+`  error.stack_trace="java.lang.Error: x"`)
 }
 
@@ -263,7 +266,7 @@ func TestBulkPayloads(t *testing.T) {
 				return err
 			}
 			var list []map[string]any
-			if err := json.Unmarshal(text, &list); err != nil {
+			if err := unmarshal(text, &list); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 			files++
@@ -296,9 +299,12 @@ func checkDocument(t *testing.T, path string, doc map[string]any) int {
 		t.Fatalf("%s: %d events of %s: %+v", path, len(b.Events), text, b.Rejects)
 	}
 	places := placesOf(t, &b.Events[0])
-	n := 0
+	n, whole := 0, b.Events[0].Message == string(text)
 	walk("", doc, func(key, value string) {
 		n++
+		if whole && (strings.HasPrefix(key, "url.") || strings.HasPrefix(key, "user_agent.")) {
+			return // objects that give way to the text in them, see json.go
+		}
 		if at, err := time.Parse(time.RFC3339Nano, value); err == nil && at.UnixNano() == b.Events[0].Time {
 			return
 		}
@@ -321,10 +327,10 @@ func placesOf(t *testing.T, e *millrace.Event) map[string]bool {
 		places[s] = true
 	}
 	var attrs map[string]any
-	if err := json.Unmarshal(millrace.AppendAttrs(nil, e.Attrs), &attrs); err != nil {
+	if err := unmarshal(millrace.AppendAttrs(nil, e.Attrs), &attrs); err != nil {
 		t.Fatal(err)
 	}
-	walk("", attrs, func(key, value string) { places[key+"\x00"+value] = true })
+	walk("", attrs, func(key, value string) { places[strings.Replace(key, "_fields.", ".", 1)+"\x00"+value] = true })
 	// What an access log's fields are called.
 	for _, name := range []string{"method", "status", "bytes", "client_ip", "user_agent", "referer", "http_version", "remote_user", "url", millrace.AttrTimeOriginal, attrLevelOriginal} {
 		if v := attr(e, name); v != "" {
@@ -335,6 +341,13 @@ func placesOf(t *testing.T, e *millrace.Event) map[string]bool {
 		places[attr(e, "url")+"?"+q] = true
 	}
 	return places
+}
+
+// unmarshal keeps numbers as they are written.
+func unmarshal(text []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	return dec.Decode(into)
 }
 
 // walk calls f for every leaf of a document with its dotted name.

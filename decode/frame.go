@@ -27,6 +27,9 @@ const (
 type Limits struct {
 	MaxLine  millrace.Bytes // bytes of one line without its end
 	MaxEvent millrace.Bytes // bytes of the joined lines of one event
+	// MaxEvents is the most events of a structured body, each of which takes memory
+	// besides its bytes; 0 is no limit.
+	MaxEvents int
 }
 
 // Span is an event or a line within a body: body[Start:End]. It includes the

@@ -29,7 +29,8 @@ import (
 //   - Nested objects and arrays are kept as JSON text and not flattened, but the
 //     well-known fields of ECS, Caddy and the like are read from them:
 //     {"http":{"response":{"status_code":200}}} gives a status. In an access log
-//     an object named url or user_agent gives way to the text found in it.
+//     an object named url or user_agent gives way to the text found in it; if the
+//     message is not the whole line, it is kept as url_fields, user_agent_fields.
 //   - JSON or an access line within "log", as Docker wraps it, is decoded too.
 //   - A stack trace (stack_trace, error.stack, exc_info, …) stays in attrs and
 //     sets MultiLine, so that the pipeline parses it.

@@ -72,6 +72,7 @@ func (d *Decoder) accessSlots(e *millrace.Event) {
 		v, act := d.accessValue(e, s, d.slotValue(e, s))
 		switch {
 		case i < 0 && act != actDrop:
+			keepObject(e, accessNames[s])
 			e.Extend().Set(accessNames[s], v)
 			js.repeats = true
 		case i < 0:
@@ -90,6 +91,28 @@ func (d *Decoder) accessSlots(e *millrace.Event) {
 	}
 	if gone > 0 {
 		removeAttrs(e, js.gone[:gone])
+	}
+}
+
+// keepObject gives an object that has the name of a canonical attribute another
+// one, unless the message is the whole line, which has it.
+func keepObject(e *millrace.Event, name string) {
+	kept := ""
+	switch {
+	case e.Message == "":
+		return
+	case name == millrace.AttrURL:
+		kept = "url_fields"
+	case name == millrace.AttrUserAgent:
+		kept = "user_agent_fields"
+	default:
+		return
+	}
+	for i := range e.Attrs {
+		if a := &e.Attrs[i]; a.Key == name && a.Value.Kind() == millrace.ValueJSON {
+			a.Key = kept
+			return
+		}
 	}
 }
 
