@@ -21,7 +21,7 @@ const (
 	maxTextFields = 10
 )
 
-// textEvent decodes an application's log event, which may have several lines.
+// textInto decodes an application's log event, which may have several lines.
 // The message is the whole event. Time, level, logger, thread, process and
 // caller come from the first line's header as far as they stand at its start in
 // the customary shapes of log4j, logback, Spring Boot, java.util.logging,
@@ -29,9 +29,8 @@ const (
 // PostgreSQL, MySQL, nginx and Apache error logs, klog and glog, zap, Go's log,
 // Rust's tracing and env_logger, Android, Redis. What is ambiguous is left to
 // the message: a wrong field is worse than none.
-func (d *Decoder) textEvent(ordinal int32, frame []byte) {
+func (d *Decoder) textInto(e *millrace.Event, frame []byte) {
 	frame = trimText(frame)
-	e := d.b.Add(ordinal)
 	e.Message = borrow(frame)
 	first := frame
 	if i := bytes.IndexByte(frame, '\n'); i >= 0 {

@@ -25,10 +25,16 @@ type Decoder struct {
 	// minute is that of the last time in RFC 3339
 	minute minute
 	clf    clfMinute // that of the last time of an access line
+	// sentryState is made when needed
+	sentryState *sentryState
 	// distinct tells that the event's attributes are known to have distinct keys,
 	// which spares finish the check; parsers that know say so.
 	distinct bool
+	loki     lokiStream // whose entries were read last
 	bulks    *bulkState // of _bulk items, made when needed
+	otlp     *otlpState // of OTLP, made when needed
+	// nestedText is a nested value that is being written as JSON.
+	nestedText []byte
 }
 
 // Decode decodes b.Record into b.Events and b.Rejects, which it expects empty
@@ -36,6 +42,7 @@ type Decoder struct {
 // frame's index as ordinal. A frame that goes beyond the payload is rejected
 // as "bad_frame", so is every frame of a record whose format is unknown.
 func (d *Decoder) Decode(b *millrace.Batch) {
+	d.loki.forget()
 	payload, at := b.Record.Payload, 0
 	payload = payload[:len(payload):len(payload)] // frames may be read beyond their end, see words.go
 	f, err := lookupFormat(b.Record.Format)
@@ -57,6 +64,7 @@ func (d *Decoder) Decode(b *millrace.Batch) {
 // DecodeFrame decodes a single frame of b.Record and appends one event or one
 // reject to b. The frame must stay unchanged as long as b is in use.
 func (d *Decoder) DecodeFrame(b *millrace.Batch, ordinal int32, frame []byte) {
+	d.loki.follow(b.Record, ordinal)
 	f, err := lookupFormat(b.Record.Format)
 	if err != nil {
 		b.Reject(ordinal, ReasonUnknownFormat, millrace.ErrorMessage(err), frame)
@@ -98,8 +106,10 @@ func (d *Decoder) frame(b *millrace.Batch, f *format, ordinal int32, frame []byt
 
 // auto detects the format of one frame. It rejects nothing: what fits no
 // format is a log event of its own text.
-func (d *Decoder) auto(ordinal int32, frame []byte) {
-	e := d.b.Add(ordinal)
+func (d *Decoder) auto(ordinal int32, frame []byte) { d.anyLine(d.b.Add(ordinal), frame) }
+
+// anyLine is auto for a line that is (part of) an event already; it is not blank.
+func (d *Decoder) anyLine(e *millrace.Event, frame []byte) {
 	object := frame[0] == '{' && likelyJSON(frame)
 	if object && d.parseJSON(e, frame) {
 		return
@@ -113,8 +123,7 @@ func (d *Decoder) auto(ordinal int32, frame []byte) {
 	} else if d.structured(e, frame) {
 		return
 	}
-	d.b.Drop()
-	d.text(ordinal, frame)
+	d.textInto(e, frame)
 }
 
 // structured reports whether the line is an access log, syslog, a container's
@@ -174,7 +183,7 @@ func (d *Decoder) syslog(ordinal int32, frame []byte) {
 	d.explicit(ordinal, frame, (*Decoder).parseSyslog, ReasonNotSyslog, "a syslog header (RFC 5424 or RFC 3164)")
 }
 
-func (d *Decoder) text(ordinal int32, frame []byte) { d.textEvent(ordinal, frame) }
+func (d *Decoder) text(ordinal int32, frame []byte) { d.textInto(d.b.Add(ordinal), frame) }
 
 // line makes each line an event as it is, without looking into it.
 func (d *Decoder) line(ordinal int32, frame []byte) {

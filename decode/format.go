@@ -44,6 +44,13 @@ func init() {
 		{name: "syslog", frame: (*Decoder).syslog},
 		{name: "text", join: true, frame: (*Decoder).text},
 		{name: "line", frame: (*Decoder).line},
+		{name: "sentry", split: splitSentry, piece: (*Decoder).sentry, id: sentryPieceID},
+		{name: "sentry-event", split: splitSentryEvent, piece: (*Decoder).sentry, id: sentryPieceID},
+		{name: "loki", split: splitLoki, piece: (*Decoder).lokiPiece},
+		{name: "logplex", split: splitLogplex, piece: (*Decoder).logplex, id: logplexPieceID},
+		{name: "loki-json", split: splitLokiJSON, piece: (*Decoder).lokiJSONPiece},
+		{name: "otlp", split: splitOTLP, piece: (*Decoder).otlpPiece},
+		{name: "otlp-json", split: splitOTLPJSON, piece: (*Decoder).otlpJSONPiece},
 		{name: "bulk", split: splitBulk, piece: (*Decoder).bulk, id: bulkID},
 	}
 }

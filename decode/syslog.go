@@ -163,32 +163,10 @@ func scanPriority(b []byte, h *syslogHeader) (int, bool) {
 
 // scan5424 parses what follows the priority in RFC 5424.
 func scan5424(b []byte, i int, h *syslogHeader) bool {
-	version, end := number(b, i, 2)
-	if end == 0 || version == 0 || end >= len(b) || b[end] != ' ' {
+	rest, ok := scan5424Head(b, i, h)
+	if !ok {
 		return false
 	}
-	i = end + 1
-	var field [5][]byte // time, host, app, procid, msgid
-	for k := range field {
-		n := bytes.IndexByte(b[i:], ' ')
-		if n < 0 {
-			if k < 4 {
-				return false
-			}
-			n = len(b) - i
-		}
-		field[k] = b[i : i+n]
-		i = min(i+n+1, len(b))
-	}
-	if present(field[0]) {
-		ns, n, ok := parseTime(field[0], 0)
-		if n != len(field[0]) {
-			return false
-		}
-		h.ns, h.timed, h.fits, h.zoned, h.original = ns, true, ok, true, field[0]
-	}
-	h.host, h.app, h.proc, h.msgid = field[1], field[2], field[3], field[4]
-	rest := b[i:]
 	if len(rest) > 0 && rest[0] == '-' {
 		rest = rest[1:]
 	} else if n := sdEnd(rest); n > 0 {
@@ -199,6 +177,37 @@ func scan5424(b []byte, i int, h *syslogHeader) bool {
 	}
 	h.msg = bytes.TrimPrefix(rest, bom)
 	return true
+}
+
+// scan5424Head parses the fields before the structured data and returns what is
+// behind them.
+func scan5424Head(b []byte, i int, h *syslogHeader) (rest []byte, ok bool) {
+	version, end := number(b, i, 2)
+	if end == 0 || version == 0 || end >= len(b) || b[end] != ' ' {
+		return nil, false
+	}
+	i = end + 1
+	var field [5][]byte // time, host, app, procid, msgid
+	for k := range field {
+		n := bytes.IndexByte(b[i:], ' ')
+		if n < 0 {
+			if k < 4 {
+				return nil, false
+			}
+			n = len(b) - i
+		}
+		field[k] = b[i : i+n]
+		i = min(i+n+1, len(b))
+	}
+	if present(field[0]) {
+		ns, n, ok := parseTime(field[0], 0)
+		if n != len(field[0]) {
+			return nil, false
+		}
+		h.ns, h.timed, h.fits, h.zoned, h.original = ns, true, ok, true, field[0]
+	}
+	h.host, h.app, h.proc, h.msgid = field[1], field[2], field[3], field[4]
+	return b[i:], true
 }
 
 // scan3164 parses time, host and tag from i on.
