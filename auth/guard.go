@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,7 +80,7 @@ func (p *Principal) Project(asked string) (string, error) {
 		return p.Key.Project, nil
 	}
 	if p.Key != nil && !p.Key.Allows(millrace.ScopeAdmin) {
-		return "", millrace.Errorf(millrace.ErrForbidden, "the key belongs to project %q, not %q", p.Key.Project, asked)
+		return "", refuse(p.Key.ID, "project", millrace.ErrForbidden, fmt.Sprintf("the key belongs to project %q, not %q", p.Key.Project, asked))
 	}
 	if asked == "" {
 		asked = millrace.DefaultProject
@@ -96,7 +97,7 @@ func (g *Guard) Authorize(r *http.Request, scope millrace.Scope) (*Principal, er
 		if err != nil {
 			return nil, err
 		}
-		return allow(key, scope)
+		return g.allow(key, scope)
 	}
 	if g.open {
 		if err := checkHost(r); err != nil {
@@ -111,7 +112,7 @@ func (g *Guard) Authorize(r *http.Request, scope millrace.Scope) (*Principal, er
 	if err := g.checkOrigin(r, scope, true); err != nil {
 		return nil, err
 	}
-	return allow(key, scope)
+	return g.allow(key, scope)
 }
 
 // AuthorizeKey is Authorize for protocols that carry a key in another way than
@@ -128,22 +129,24 @@ func (g *Guard) AuthorizeKey(ctx context.Context, secret string, scope millrace.
 	if err != nil {
 		return nil, err
 	}
-	return allow(key, scope)
+	return g.allow(key, scope)
 }
 
-var errNoKey = millrace.Errorf(millrace.ErrUnauthorized, "a key is needed")
+var errNoKey = refuse("", "no_key", millrace.ErrUnauthorized, "a key is needed")
 
-func allow(key *millrace.Key, scope millrace.Scope) (*Principal, error) {
-	if !key.Revoked.IsZero() {
-		return nil, millrace.Errorf(millrace.ErrUnauthorized, "the key was revoked")
-	}
-	if !key.Allows(scope) {
-		return nil, millrace.Errorf(millrace.ErrForbidden, "the key lacks the scope %q", scope)
+func (g *Guard) allow(key *millrace.Key, scope millrace.Scope) (*Principal, error) {
+	switch {
+	case !key.Revoked.IsZero():
+		return nil, refuse(key.ID, "revoked", millrace.ErrUnauthorized, "the key was revoked")
+	case key.Expired(g.now()):
+		return nil, refuse(key.ID, "expired", millrace.ErrUnauthorized, "the key expired at "+key.Expires.UTC().Format(time.RFC3339))
+	case !key.Allows(scope):
+		return nil, refuse(key.ID, "scope", millrace.ErrForbidden, fmt.Sprintf("the key lacks the scope %q", scope))
 	}
 	return &Principal{Key: key}, nil
 }
 
-var errUnknownKey = millrace.Errorf(millrace.ErrUnauthorized, "the key is not valid")
+var errUnknownKey = refuse("", "unknown_key", millrace.ErrUnauthorized, "the key is not valid")
 
 func (g *Guard) lookup(ctx context.Context, secret string) (*millrace.Key, error) {
 	if len(secret) > maxKey {

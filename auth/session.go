@@ -89,7 +89,7 @@ func (s *sessions) end(id string) {
 func (g *Guard) sessionKey(r *http.Request) (*millrace.Key, error) {
 	c, err := r.Cookie(sessionCookie)
 	if err != nil {
-		return nil, millrace.Errorf(millrace.ErrUnauthorized,
+		return nil, refuse("", "no_key", millrace.ErrUnauthorized,
 			"a key is required: Authorization: Bearer KEY, or X-Millrace-Key: KEY")
 	}
 	s, ok := g.sessions.find(c.Value, g.now())
@@ -139,7 +139,7 @@ func (g *Guard) login(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostForm.Get("next"))
 	key, err := g.lookup(r.Context(), strings.TrimSpace(r.PostForm.Get("token")))
 	if err == nil {
-		_, err = allow(key, millrace.ScopeRead)
+		_, err = g.allow(key, millrace.ScopeRead)
 	}
 	if err != nil {
 		showLogin(w, problem.Status(millrace.ErrorCode(err)), next, millrace.ErrorMessage(err))

@@ -31,7 +31,7 @@ func (h *Handler) beacon(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, q, err)
 		return
 	}
-	h.metrics.done(q)
+	h.done(q)
 	w.Header().Set("Cache-Control", "no-store")
 	if !strings.Contains(r.Header.Get("Accept"), "image/") {
 		w.WriteHeader(http.StatusNoContent)
@@ -65,6 +65,9 @@ func (h *Handler) acceptBeacon(r *http.Request, q *request) error {
 	q.answer.fill(q)
 	if len(q.framing.Events) == 0 {
 		return errNothingGood
+	}
+	if err := h.admitEvents(q, len(q.framing.Events)); err != nil {
+		return err
 	}
 	return h.appendRequest(r.Context(), q)
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/linecut"
-	"github.com/millrace/millrace/internal/problem"
 )
 
 const (
@@ -47,6 +46,7 @@ type body struct {
 	zs            *zstd.Decoder
 	taken         int64 // from the budget
 	mem           *budget
+	share         share // whose the memory is
 }
 
 // read reads r's body within the limits. The result is in b.buf until release.
@@ -83,9 +83,10 @@ func (b *body) release() {
 		b.buf = nil
 	}
 	if b.mem != nil {
-		b.mem.give(b.taken)
+		b.mem.giveFor(&b.share, b.taken)
 		b.taken = 0
 	}
+	b.share.close()
 	b.wire, b.whole, b.snappy = wire{}, false, false
 }
 
@@ -101,7 +102,7 @@ func (b *body) decompressor(r *http.Request, o *Options) (src io.Reader, hint in
 			return nil, 0, errBodySize(o)
 		}
 		b.wire.identity = true
-		return &b.wire, length, nil
+		return &b.wire, length, b.mem.room(&b.share, int64(1)<<bufferBits(length))
 	case "gzip", "x-gzip":
 		if length > int64(o.MaxCompressed) {
 			return nil, 0, errWireSize(o)
@@ -243,7 +244,7 @@ func (b *body) grow(n int64) error {
 	old := b.buf
 	b.buf = append(getBuffer(n), old...)
 	if old != nil {
-		b.mem.give(int64(cap(old)))
+		b.mem.giveFor(&b.share, int64(cap(old)))
 		b.taken -= int64(cap(old))
 		putBuffer(old)
 	}
@@ -251,16 +252,11 @@ func (b *body) grow(n int64) error {
 }
 
 func (b *body) take(n int64) error {
-	if !b.mem.take(n) {
-		return throttledMemory(b.mem)
+	if err := b.mem.takeFor(&b.share, n); err != nil {
+		return err
 	}
 	b.taken += n
 	return nil
-}
-
-func throttledMemory(mem *budget) error {
-	return &problem.Throttled{After: time.Second, Err: millrace.Errorf(millrace.ErrThrottled,
-		"the requests in flight use all of the %s that ingest.memory allows; send again", millrace.Bytes(mem.limit.Load()))}
 }
 
 // explain turns an error of reading into one for the user.

@@ -9,10 +9,13 @@ import (
 )
 
 // budget bounds the memory of all requests in flight. It never waits: whoever
-// waited would hold what others wait for.
+// waited would hold what others wait for. See share.go for who gets it.
 type budget struct {
 	limit atomic.Int64
 	used  atomic.Int64
+
+	mu      sync.Mutex
+	holders map[holderID]*holder // of open shares
 }
 
 func (b *budget) take(n int64) bool {

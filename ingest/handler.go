@@ -29,9 +29,9 @@ type Deps struct {
 	// AuthorizeKey says whose a key is that came by a protocol's own way
 	// (auth.Guard.AuthorizeKey); "" is no key, which is enough where none is needed.
 	AuthorizeKey func(ctx context.Context, secret string, scope millrace.Scope) (*auth.Principal, error)
-	// Admit counts events and bytes against the limits of a key; ErrThrottled if
-	// they are above them. nil is no limits.
-	Admit func(p *auth.Principal, events int, bytes int64) error
+	// Limits holds keys to their limits and counts what was done with them
+	// (auth.Limits); nil is neither.
+	Limits Limits
 	// Rules returns the version of a source's rules that its records are
 	// stamped with; nil or 0 is no rules. The version must be durable.
 	Rules func(project, source string) int64
@@ -43,6 +43,25 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
+// Limits is what Deps.Limits has to do; see auth.Limits.
+type Limits interface {
+	// Admit takes events and bytes off what a key may bring, all or none, and
+	// counts them. Without events it asks whether there is anything left.
+	// ErrThrottled with RetryAfter.
+	Admit(p *auth.Principal, events int, bytes int64) error
+	// Refund gives back what Admit took.
+	Refund(p *auth.Principal, events int, bytes int64)
+	// Refused counts what was refused, by the ID of the key, "" for none.
+	Refused(key, reason string, requests, events, bytes int64)
+}
+
+// noLimits is the absence of Limits.
+type noLimits struct{}
+
+func (noLimits) Admit(*auth.Principal, int, int64) error     { return nil }
+func (noLimits) Refund(*auth.Principal, int, int64)          {}
+func (noLimits) Refused(string, string, int64, int64, int64) {}
+
 // Handler serves /ingest. Create it with New. Safe for concurrent use.
 type Handler struct {
 	opts    atomic.Pointer[Options] // a request uses those it began with
@@ -52,6 +71,7 @@ type Handler struct {
 	ids     ids
 	tally   tally
 	metrics *metrics
+	listen  *listenMetrics
 	states  sync.Pool // of *request
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -68,12 +88,16 @@ func New(opts Options, deps Deps) *Handler {
 	if deps.Rules == nil {
 		deps.Rules = func(string, string) int64 { return 0 }
 	}
+	if deps.Limits == nil {
+		deps.Limits = noLimits{}
+	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{deps: deps, stop: make(chan struct{})}
 	h.SetOptions(opts)
 	h.metrics = newMetrics(deps.Metrics, h)
+	h.listen = newListenMetrics(deps.Metrics)
 	h.states.New = func() any { return &request{} }
 	if deps.Tick != nil {
 		h.stopped.Go(h.flushLoop)
@@ -116,6 +140,7 @@ type request struct {
 	opts      *Options
 	principal *auth.Principal // who sends it, nil before that is known
 	protocol  *protocol       // nil for /ingest
+	admitted  int             // events that the key's limits were asked for
 	body      body
 	answer    answer
 
@@ -132,7 +157,7 @@ type request struct {
 const keepLines = 65536
 
 func (q *request) reset() {
-	q.params, q.opts, q.principal, q.protocol, q.duplicate = params{}, nil, nil, nil, nil
+	q.params, q.opts, q.principal, q.protocol, q.admitted, q.duplicate = params{}, nil, nil, nil, 0, nil
 	q.builder.release()
 	q.pieces.Reset()
 	q.body.release()
@@ -163,7 +188,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, q, err)
 		return
 	}
-	h.metrics.done(q)
+	h.done(q)
 	q.answer.write(w)
 }
 
@@ -202,7 +227,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 		}
 		return errNothingGood
 	}
-	if err := h.admitEvents(q.principal, len(q.framing.Events), q.body.size); err != nil {
+	if err := h.admitEvents(q, len(q.framing.Events)); err != nil {
 		return err
 	}
 	return h.appendRequest(r.Context(), q)
@@ -218,7 +243,38 @@ func (h *Handler) admit(r *http.Request, q *request) error {
 	if err := q.parse(r, p, q.opts); err != nil {
 		return err
 	}
-	return h.deps.Pressure()
+	return h.open(q)
+}
+
+// open asks whether anything may come now, at the least cost for a request that
+// may not, and opens its client's share of the memory.
+func (h *Handler) open(q *request) error {
+	if err := h.deps.Pressure(); err != nil {
+		return err
+	}
+	if err := h.deps.Limits.Admit(q.principal, 0, 0); err != nil {
+		return err
+	}
+	q.body.share.open(&h.mem, q.keyID(), q.sender)
+	return nil
+}
+
+// keyID returns the ID of the request's key, "" if it has none.
+func (q *request) keyID() string {
+	if q.principal == nil || q.principal.Key == nil {
+		return ""
+	}
+	return q.principal.Key.ID
+}
+
+// admitEvents asks the key's limits for the events of the body. ErrThrottled
+// with the time to wait.
+func (h *Handler) admitEvents(q *request, events int) error {
+	if err := h.deps.Limits.Admit(q.principal, events, q.body.size); err != nil {
+		return err
+	}
+	q.admitted = events
+	return nil
 }
 
 // appendRequest cuts a framed request into records, stamps them with the rules
@@ -253,16 +309,37 @@ func (h *Handler) refuse(w http.ResponseWriter, q *request, err error) {
 
 // countRefused counts a request that is refused whole.
 func (h *Handler) countRefused(q *request, err error) {
+	h.deps.Limits.Refund(q.principal, q.admitted, q.body.size)
 	if errors.Is(err, errNothingGood) {
 		h.metrics.refusedWhole(millrace.ErrInvalid)
 		h.tally.addAll(q.project, q.source, q.answer.reasons)
+		h.countParts(q, 1)
 		return
 	}
+	key := q.keyID()
+	if key == "" {
+		key = auth.KeyOf(err)
+	}
+	h.deps.Limits.Refused(key, auth.ReasonOf(err), 1, int64(max(len(q.framing.Events), len(q.pieces.Events))), q.body.size)
 	code := millrace.ErrorCode(err)
 	h.metrics.refusedWhole(code)
 	h.tally.add(q.project, q.source, millrace.Refusal{Reason: "request_" + string(code), Events: 1, Example: millrace.ErrorMessage(err)})
 	if code == millrace.ErrInternal || code == millrace.ErrUnavailable || code == millrace.ErrCorrupt {
 		h.deps.Log.Error("ingest request failed", "source", q.source, "err", err, "hint", millrace.ErrorHint(err))
+	}
+}
+
+// done counts a request of which something was taken.
+func (h *Handler) done(q *request) {
+	h.metrics.done(q)
+	h.countParts(q, 0)
+}
+
+// countParts counts, for the key, the parts of a request that were refused.
+func (h *Handler) countParts(q *request, requests int64) {
+	for _, r := range q.answer.reasons {
+		h.deps.Limits.Refused(q.keyID(), r.Reason, requests, r.Events, 0)
+		requests = 0
 	}
 }
 

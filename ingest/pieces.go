@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/auth"
 	"github.com/millrace/millrace/decode"
 )
 
@@ -19,6 +18,7 @@ type pieceBuilder struct {
 	buf     []byte
 	taken   int64
 	mem     *budget
+	share   *share
 }
 
 func (b *pieceBuilder) release() {
@@ -31,8 +31,8 @@ func (b *pieceBuilder) release() {
 		b.buf = nil
 	}
 	if b.mem != nil {
-		b.mem.give(b.taken)
-		b.taken = 0
+		b.mem.giveFor(b.share, b.taken)
+		b.mem, b.share, b.taken = nil, nil, 0
 	}
 }
 
@@ -77,11 +77,10 @@ func (b *pieceBuilder) reserve(q *request, mem *budget) error {
 	}
 	size += (size/(maxRecord/2) + 1) * (largest + 16)
 	n := int64(1) << bufferBits(int64(size))
-	b.mem = mem
-	if !mem.take(n) {
-		return throttledMemory(mem)
+	if err := mem.takeFor(&q.body.share, n); err != nil {
+		return err
 	}
-	b.taken += n
+	b.mem, b.share, b.taken = mem, &q.body.share, n
 	b.buf = getBuffer(int64(size))
 	return nil
 }
@@ -146,7 +145,7 @@ func (b *pieceBuilder) add(q *request, source string, from, first int) {
 // split takes the request's body apart and fills the answer. extra is for
 // decode.Split.
 func (q *request) split(extra []byte) error {
-	lim := decode.Limits{MaxEvent: maxRecord - maxContext}
+	lim := decode.Limits{MaxEvent: maxRecord - maxContext, MaxEvents: q.opts.MaxLines}
 	if err := decode.Split(q.format, extra, q.body.buf, lim, &q.pieces); err != nil {
 		return err
 	}
@@ -205,12 +204,4 @@ func (h *Handler) appendPieces(ctx context.Context, q *request) error {
 	}
 	claim.stored()
 	return nil
-}
-
-// admitEvents asks the key's limits. ErrThrottled with the time to wait.
-func (h *Handler) admitEvents(p *auth.Principal, events int, bytes int64) error {
-	if h.deps.Admit == nil {
-		return nil
-	}
-	return h.deps.Admit(p, events, bytes)
 }

@@ -59,7 +59,7 @@ func (h *Handler) serve(p *protocol) http.Handler {
 			p.refuse(w, r, q, err)
 			return
 		}
-		h.metrics.done(q)
+		h.done(q)
 		p.answer(w, r, q)
 	})
 }
@@ -103,7 +103,7 @@ func (h *Handler) storePieces(r *http.Request, q *request, extra []byte) error {
 		}
 		return errNothingGood
 	}
-	if err := h.admitEvents(q.principal, len(q.pieces.Events), q.body.size); err != nil {
+	if err := h.admitEvents(q, len(q.pieces.Events)); err != nil {
 		return err
 	}
 	return h.appendPieces(r.Context(), q)
@@ -135,5 +135,5 @@ func (h *Handler) admitProtocol(r *http.Request, q *request, p *protocol) error 
 	if q.format, err = p.format(r); err != nil {
 		return err
 	}
-	return h.deps.Pressure()
+	return h.open(q)
 }

@@ -88,6 +88,7 @@ func New(d Deps) (http.Handler, error) {
 	if d.Keys != nil {
 		mux.Handle("/api/v1/keys", d.Keys)
 		mux.Handle("/api/v1/keys/", d.Keys)
+		mux.Handle("/api/v1/projects", d.Keys)
 	}
 	mux.Handle("/", http.HandlerFunc(s.notFound))
 	return s.recovering(secure(mux)), nil

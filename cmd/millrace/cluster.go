@@ -106,7 +106,7 @@ func (s *server) byRole(next http.Handler) http.Handler {
 // everywhere are the paths that each node serves.
 var everywhere = []string{
 	"/healthz", "/readyz", "/metrics", "/static/", "/favicon.ico", "/login", "/logout", "/pipeline",
-	"/api/v1/status", "/api/v1/cluster", "/api/v1/keys", "/api/v1/config/", "/api/v1/openapi.json", "/api/v1/rules",
+	"/api/v1/status", "/api/v1/cluster", "/api/v1/keys", "/api/v1/projects", "/api/v1/config/", "/api/v1/openapi.json", "/api/v1/rules",
 }
 
 // roleOf returns the role that serves a path which brings no events; empty if

@@ -21,10 +21,11 @@ import (
 
 // keysCmd manages keys: over HTTP with an admin token, or with --data in the
 // data directory itself, which needs none and works whether or not a server
-// runs there (it then notices within five seconds).
+// runs there (it then notices within a second).
 type keysCmd struct {
 	Create keysCreateCmd `cmd:"" help:"Create a key and print it, once."`
-	List   keysListCmd   `cmd:"" help:"List keys."`
+	List   keysListCmd   `cmd:"" help:"List keys with their limits and what came with them today."`
+	Change keysChangeCmd `cmd:"" help:"Change when a key expires, and its limits."`
 	Revoke keysRevokeCmd `cmd:"" help:"Revoke a key at once."`
 }
 
@@ -34,8 +35,33 @@ type keysTarget struct {
 	Data   string `help:"Work in this data directory instead of asking a server." type:"path" placeholder:"DIR"`
 }
 
+// keysLimits are the flags of limits.
+type keysLimits struct {
+	Expires string   `help:"When it ends: a time (RFC 3339), a duration such as 90d, or never." placeholder:"TIME"`
+	Rate    []string `help:"Most per second on average: events as 1000/s, bytes as 1MiB/s; none." placeholder:"N/s"`
+	Burst   []string `help:"Most at once after a pause: events as 5000, bytes as 10MiB; default what comes in 10 s." placeholder:"N"`
+	Quota   []string `help:"Most per day (UTC): events as 10000000/day, bytes as 5GiB/day; none." placeholder:"N/day"`
+}
+
+// change returns what the flags say. ErrInvalid.
+func (l *keysLimits) change() (c auth.LimitChange, err error) {
+	if l.Expires != "" {
+		c.Expires = &l.Expires
+	}
+	for _, f := range []struct {
+		list []string
+		add  func(string) error
+	}{{l.Rate, c.AddRate}, {l.Burst, c.AddBurst}, {l.Quota, c.AddQuota}} {
+		for _, text := range f.list {
+			err = errors.Join(err, f.add(text))
+		}
+	}
+	return c, err
+}
+
 type keysCreateCmd struct {
 	keysTarget
+	keysLimits
 	Name    string `help:"What or whom the key is for."`
 	Project string `help:"Project the key belongs to." default:"default"`
 	Scope   string `help:"What it allows: ingest, read or admin." default:"ingest" enum:"ingest,read,admin"`
@@ -47,6 +73,13 @@ type keysListCmd struct {
 	JSON bool `name:"json" help:"Print as JSON."`
 }
 
+type keysChangeCmd struct {
+	keysTarget
+	keysLimits
+	ID   string `arg:"" help:"ID of the key, from keys list."`
+	JSON bool   `name:"json" help:"Print as JSON."`
+}
+
 type keysRevokeCmd struct {
 	keysTarget
 	ID string `arg:"" help:"ID of the key, from keys list."`
@@ -55,14 +88,17 @@ type keysRevokeCmd struct {
 // Run implements the command. Standard output is the key alone, for scripts.
 func (c *keysCreateCmd) Run(e *env) error {
 	req := auth.NewKeyRequest{Name: c.Name, Project: c.Project, Scope: millrace.Scope(c.Scope)}
+	var err error
+	if req.LimitChange, err = c.change(); err != nil {
+		return err
+	}
 	var doc auth.KeyDocument
-	err := c.run(e, func(m millrace.Meta) error {
+	err = c.run(e, func(m millrace.Meta) error {
 		secret, key, err := req.New(e.now())
 		if err != nil {
 			return err
 		}
-		doc = auth.Document(key)
-		doc.Key = secret
+		doc = auth.NewDocument(secret, key, nil)
 		return m.CreateKey(e.ctx, key)
 	}, func(cl *client.Client) error {
 		body, err := json.Marshal(req)
@@ -80,7 +116,42 @@ func (c *keysCreateCmd) Run(e *env) error {
 	if _, err := fmt.Fprintf(e.stderr, "created %s key %s for project %s; it is shown only now:\n", c.Scope, doc.ID, doc.Project); err != nil {
 		return err
 	}
+	if doc.DSN != "" {
+		if _, err := fmt.Fprintf(e.stderr, "DSN for Sentry's SDKs: %s\n", doc.DSN); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprintln(e.stdout, doc.Key)
+	return err
+}
+
+// Run implements the command.
+func (c *keysChangeCmd) Run(e *env) error {
+	req, err := c.change()
+	if err != nil {
+		return err
+	}
+	var doc auth.KeyDocument
+	err = c.run(e, func(m millrace.Meta) error {
+		key, err := req.Change(e.ctx, m, c.ID, e.now())
+		if err == nil {
+			doc = auth.Document(key, nil)
+		}
+		return err
+	}, func(cl *client.Client) error {
+		body, err := json.Marshal(req)
+		if err != nil {
+			return err
+		}
+		return cl.Do(e.ctx, http.MethodPatch, auth.KeysPath+"/"+url.PathEscape(c.ID), nil, body, &doc)
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(e, doc)
+	}
+	_, err = fmt.Fprintf(e.stdout, "changed %s: %s, limits %s\n", doc.ID, keyState(&doc, e.now()), keyLimits(doc.Limits))
 	return err
 }
 
@@ -91,8 +162,12 @@ func (c *keysListCmd) Run(e *env) error {
 	}{[]auth.KeyDocument{}}
 	err := c.run(e, func(m millrace.Meta) error {
 		keys, err := m.Keys(e.ctx)
+		if err != nil {
+			return err
+		}
+		usage, err := m.Usage(e.ctx, millrace.UnixDay(e.now()), 0)
 		for _, k := range keys {
-			list.Keys = append(list.Keys, auth.Document(k))
+			list.Keys = append(list.Keys, auth.Document(k, usage))
 		}
 		return err
 	}, func(cl *client.Client) error {
@@ -105,18 +180,69 @@ func (c *keysListCmd) Run(e *env) error {
 		return printJSON(e, list)
 	}
 	tw := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "ID\tSCOPE\tPROJECT\tCREATED\tSTATE\tNAME") // Flush reports errors
-	for _, k := range list.Keys {
-		state, scopes := "valid", make([]string, len(k.Scopes))
+	_, _ = fmt.Fprintln(tw, "ID\tSCOPE\tPROJECT\tCREATED\tSTATE\tLIMITS\tTODAY\tREFUSED\tNAME") // Flush reports errors
+	for i := range list.Keys {
+		k := &list.Keys[i]
+		scopes := make([]string, len(k.Scopes))
 		for i, s := range k.Scopes {
 			scopes[i] = string(s)
 		}
-		if k.Revoked != nil {
-			state = "revoked " + k.Revoked.Format(time.RFC3339)
-		}
-		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, strings.Join(scopes, ","), k.Project, k.Created.Format(time.RFC3339), state, k.Name)
+		taken, refused := keyToday(k)
+		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, strings.Join(scopes, ","), k.Project,
+			k.Created.Format(time.RFC3339), keyState(k, e.now()), keyLimits(k.Limits), taken, refused, k.Name)
 	}
 	return tw.Flush()
+}
+
+func keyState(k *auth.KeyDocument, now time.Time) string {
+	switch {
+	case k.Revoked != nil:
+		return "revoked " + k.Revoked.Format(time.RFC3339)
+	case k.Expires == nil:
+		return "valid"
+	case !now.Before(*k.Expires):
+		return "expired " + k.Expires.Format(time.RFC3339)
+	}
+	return "until " + k.Expires.Format(time.RFC3339)
+}
+
+// keyLimits lists limits as the flags take them.
+func keyLimits(l auth.LimitDocument) string {
+	var all []string
+	for _, one := range []struct {
+		events, bytes int64
+		name, per     string
+	}{{l.EventRate, l.ByteRate, "", "/s"}, {l.EventBurst, l.ByteBurst, "burst ", ""}, {l.DayEvents, l.DayBytes, "", "/day"}} {
+		if one.events > 0 {
+			all = append(all, fmt.Sprintf("%s%d%s", one.name, one.events, one.per))
+		}
+		if one.bytes > 0 {
+			all = append(all, fmt.Sprintf("%s%v%s", one.name, millrace.Bytes(one.bytes), one.per))
+		}
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// keyToday tells what was taken and refused, in events, or in requests where
+// nobody knows their events.
+func keyToday(k *auth.KeyDocument) (taken, refused string) {
+	taken = "0"
+	var all []string
+	for _, u := range k.Today {
+		n := fmt.Sprint(u.Events)
+		if u.Events == 0 && u.Requests > 0 {
+			n = fmt.Sprintf("%d requests", u.Requests)
+		}
+		if u.Reason == "" {
+			taken = fmt.Sprintf("%d (%v)", u.Events, millrace.Bytes(u.Bytes))
+			continue
+		}
+		all = append(all, u.Reason+" "+n)
+	}
+	return taken, strings.Join(all, ", ")
 }
 
 // Run implements the command.
