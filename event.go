@@ -74,8 +74,12 @@ type Event struct {
 	Env, Release            string
 	Level, TraceID, Message string
 	Attrs                   []Attr
-	HasTime                 bool // the payload carried a time; otherwise Time is the arrival
-	MultiLine               bool // Message has continuation lines, a stack trace perhaps
+	// Report is what a decoder read of an exception whose frames came as data, not
+	// as text; nil for all others. The pipeline makes attributes of it (type,
+	// fingerprint, frames) and takes it away, before rules see the event.
+	Report    *Report
+	HasTime   bool // the payload carried a time; otherwise Time is the arrival
+	MultiLine bool // Message has continuation lines, a stack trace perhaps
 }
 
 // Attr is one further field of an event. Keys are unique within an event.

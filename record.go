@@ -107,7 +107,7 @@ func (b *Batch) Add(ordinal int32) *Event {
 	e.Project, e.Source = r.Project, r.Source
 	e.Service, e.Host, e.Env, e.Release = r.Service, r.Host, r.Env, r.Release
 	e.Level, e.TraceID, e.Message = "", "", ""
-	e.HasTime, e.MultiLine = false, false
+	e.Report, e.HasTime, e.MultiLine = nil, false, false
 	if cap(b.attrs)-len(b.attrs) < attrsPerEvent {
 		b.attrs = make([]Attr, 0, max(4096, 2*cap(b.attrs)))
 		b.usedAttrs = 0

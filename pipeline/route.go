@@ -13,6 +13,13 @@ var stackAttrs = []string{
 // annotate turns a log event with a stack trace into an exception: type,
 // fingerprint and frames become attributes that rollups and pages know.
 func annotate(e *millrace.Event) {
+	if e.Report != nil {
+		// What rules hide later must not come back from it.
+		ex := e.Report.Exception
+		e.Report = nil
+		describe(e, ex)
+		return
+	}
 	if e.Kind != millrace.KindLog || !e.MultiLine {
 		return
 	}
@@ -34,8 +41,16 @@ func parseInto(e *millrace.Event, text string) bool {
 	if !ok {
 		return false
 	}
+	describe(e, ex)
+	return true
+}
+
+// describe makes e an event of the exception.
+func describe(e *millrace.Event, ex *millrace.Exception) {
 	e.Kind = millrace.KindException
-	e.Set(millrace.AttrType, millrace.StringValue(ex.Type))
+	if ex.Type != "" {
+		e.Set(millrace.AttrType, millrace.StringValue(ex.Type))
+	}
 	e.Set("exception_message", millrace.StringValue(ex.Message))
 	e.Set(millrace.AttrFingerprint, millrace.StringValue(exception.Fingerprint(ex)))
 	e.Set(millrace.AttrFrames, millrace.JSONValue(string(exception.AppendFrames(nil, ex.Frames))))
@@ -45,5 +60,4 @@ func parseInto(e *millrace.Event, text string) bool {
 	if e.Level == "" {
 		e.Level = "error"
 	}
-	return true
 }

@@ -1,0 +1,102 @@
+package decode
+
+import "bytes"
+
+// Walking through JSON in one pass, for formats whose objects are deep: each
+// value is read or skipped once, where it stands.
+
+// eachMember calls f for every member of the object at b[i:], with the text
+// between the quotes of its key, escapes and all, and where its value begins; f
+// returns where the value ends, or something negative if it is malformed. The
+// result is the object's end, negative if it is malformed. What is no object is
+// skipped without a call.
+func eachMember(b []byte, i int, f func(key []byte, at int) int) int {
+	if i >= len(b) || b[i] != '{' {
+		return skipValue(b, i, 1)
+	}
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for i < len(b) && b[i] == '"' {
+		end, _ := scanString(b, i+1)
+		if end < 0 {
+			return -1
+		}
+		key := b[i+1 : end-1]
+		if end = skipSpace(b, end); end >= len(b) || b[end] != ':' {
+			return -1
+		}
+		if i = f(key, skipSpace(b, end+1)); i < 0 {
+			return -1
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return -1
+		}
+		if b[i] == '}' {
+			return i + 1
+		}
+		if b[i] != ',' {
+			return -1
+		}
+		i = skipSpace(b, i+1)
+	}
+	return -1
+}
+
+// eachElement is eachMember for the elements of an array.
+func eachElement(b []byte, i int, f func(at int) int) int {
+	if i >= len(b) || b[i] != '[' {
+		return skipValue(b, i, 1)
+	}
+	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = f(i); i < 0 {
+			return -1
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return -1
+		}
+		if b[i] == ']' {
+			return i + 1
+		}
+		if b[i] != ',' {
+			return -1
+		}
+		i = skipSpace(b, i+1)
+	}
+}
+
+// keyText returns a key that eachMember found without its escapes.
+func (d *Decoder) keyText(key []byte) string {
+	return d.jsonString(key, bytes.IndexByte(key, '\\') >= 0)
+}
+
+// textAt reads the string at b[i:], or the number as it is written; anything
+// else is skipped and gives "".
+func (d *Decoder) textAt(b []byte, i int) (s string, end int) {
+	if i >= len(b) || b[i] != '"' {
+		if end = skipValue(b, i, 1); end > 0 && (b[i] == '-' || isDigit(b[i])) {
+			s = borrow(b[i:end])
+		}
+		return s, end
+	}
+	end, escaped := scanString(b, i+1)
+	if end < 0 {
+		return "", end
+	}
+	return d.jsonString(b[i+1:end-1], escaped), end
+}
+
+// plainText returns the string at b[i:] if it has no escapes, else "".
+func plainText(b []byte, i int) (s string, end int) {
+	if i >= len(b) || b[i] != '"' {
+		return "", skipValue(b, i, 1)
+	}
+	end, escaped := scanString(b, i+1)
+	if end < 0 || escaped {
+		return "", end
+	}
+	return borrow(b[i+1 : end-1]), end
+}
