@@ -223,14 +223,14 @@ func (p *appleParser) finish() {
 	crashed := -1
 	for i := range p.r.Threads {
 		t := &p.r.Threads[i]
-		t.Crashed = t.Crashed || t.ID == p.crashedID
-		if t.Crashed && crashed < 0 || t.ID == p.crashedID {
+		if t.Crashed && (crashed < 0 || !p.r.Threads[crashed].Crashed) || crashed < 0 && t.ID == p.crashedID {
 			crashed = i
 		}
 		images.resolve(t.Frames)
 	}
 	images.resolve(p.last)
 	if crashed >= 0 {
+		p.r.Threads[crashed].Crashed = true
 		p.e.Thread = p.r.Threads[crashed].Name
 	}
 	switch {

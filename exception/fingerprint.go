@@ -59,12 +59,7 @@ func Fingerprint(e *millrace.Exception) string {
 		}
 		h.frames(e.Frames, inApp > 0)
 	}
-	var buf [18]byte
-	buf[0], buf[1] = '1', ':'
-	for i := range 16 {
-		buf[2+i] = "0123456789abcdef"[h>>(60-4*i)&15]
-	}
-	return string(buf[:])
+	return h.text('1')
 }
 
 // firstChain yields e, its causes and, at their end, the first member of the
