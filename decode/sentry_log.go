@@ -9,7 +9,7 @@ import (
 // attribute of its name with its value; the value's type is known from it, so
 // type is dropped, unit is kept as name.unit. sentry.environment is env,
 // sentry.release release, server.address host, service.name service. Other
-// members are attributes.
+// members are attributes. Without a body the message is the whole entry.
 
 func (d *Decoder) sentryLog(e *millrace.Event, s *sentryState) bool {
 	b := s.b
@@ -35,6 +35,9 @@ func (d *Decoder) sentryLog(e *millrace.Event, s *sentryState) bool {
 		}
 		return d.attrAt(e, sentryName(d.keyText(key)), b, at)
 	})
+	if e.Message == "" {
+		e.Message = borrow(b) // as for JSON lines
+	}
 	return i > 0 && skipSpace(b, i) == len(b)
 }
 
