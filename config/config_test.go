@@ -82,6 +82,7 @@ var companions = map[string]map[string]string{
 	"queue.sasl.client_secret": clientCredentials,
 	"queue.sasl.scope":         clientCredentials,
 
+	"tls":                {"tls.cert": "c", "tls.key": "k"},
 	"clickhouse.tls":     {"clickhouse.tls.cert": "c", "clickhouse.tls.key": "k"},
 	"clickhouse.storage": {"clickhouse.storage.policy": "tiered"},
 	"meta.address":       {"clickhouse.address": "clickhouse://h"},
@@ -128,6 +129,10 @@ func TestExamplesAreValid(t *testing.T) {
 				walk(f.Type, at)
 				continue
 			}
+			if listOfStructs(f.Type) {
+				walkItem(t, f.Type.Elem(), at)
+				continue
+			}
 			settings := map[string]string{}
 			dotted := strings.Join(at, ".")
 			for prefix, more := range companions {
@@ -142,6 +147,23 @@ func TestExamplesAreValid(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), nil)
+}
+
+// walkItem tries the examples of a list's items, all of them in one item.
+func walkItem(t *testing.T, typ reflect.Type, path []string) {
+	t.Helper()
+	var item []string
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		if f.Tag.Get("doc") == "" {
+			t.Errorf("%v.%s has no doc", path, f.Name)
+		}
+		item = append(item, f.Tag.Get("yaml")+": "+quoteList(f, f.Tag.Get("example")))
+	}
+	text := nested(map[string]string{strings.Join(path, "."): "[{" + strings.Join(item, ", ") + "}]"})
+	if _, err := Parse([]byte(text)); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
 }
 
 func TestBadConfigsAreRefused(t *testing.T) {

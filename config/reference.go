@@ -56,6 +56,9 @@ func setField(f reflect.Value, text string) error {
 		f.SetFloat(x)
 		return err
 	case reflect.Slice:
+		if f.Type().Elem().Kind() != reflect.String {
+			return fmt.Errorf("unsupported list of %s", f.Type().Elem())
+		}
 		f.Set(reflect.ValueOf(strings.Split(text, ",")))
 	default:
 		return fmt.Errorf("unsupported kind %s", f.Kind())
@@ -104,11 +107,22 @@ func (r *referenceWriter) structure(t reflect.Type, indent string) {
 			r.structureComments(f.Type.Elem().Elem(), "#     ")
 			continue
 		}
+		if listOfStructs(f.Type) {
+			r.printf("%s%s: []\n%s# - each with\n", indent, name, indent)
+			r.structureComments(f.Type.Elem(), indent+"#   ")
+			continue
+		}
 		if ex := f.Tag.Get("example"); ex != "" {
 			r.printf("%s# Example: %s\n", indent, quoteList(f, ex))
 		}
 		r.printf("%s%s: %s\n", indent, name, quoteList(f, f.Tag.Get("default")))
 	}
+}
+
+// listOfStructs reports whether t is a plain list of settings; a type with a
+// name of its own reads itself.
+func listOfStructs(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Name() == "" && t.Elem().Kind() == reflect.Struct
 }
 
 // structureComments writes the fields of a definition as comments with examples.

@@ -127,6 +127,10 @@ func (t *tree) value(n ast.Node, into reflect.Value, path string, v *millrace.Vi
 		if !null {
 			t.named(n, into, path, v)
 		}
+	case listOfStructs(into.Type()):
+		if !null {
+			t.list(n, into, path, v)
+		}
 	case null:
 		// A setting without a value keeps its default.
 	default:
@@ -163,6 +167,20 @@ func (t *tree) structure(n ast.Node, into reflect.Value, path string, v *millrac
 	}
 }
 
+// list reads a list of structs over their defaults.
+func (t *tree) list(n ast.Node, into reflect.Value, path string, v *millrace.Violations) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		v.Append(at(n, path, "must be a list, each item settings as name: value"))
+		return
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(seq.Values), len(seq.Values)))
+	for i, item := range seq.Values {
+		setDefaults(into.Index(i).Addr().Interface())
+		t.value(t.resolve(item), into.Index(i), fmt.Sprintf("%s[%d]", path, i), v)
+	}
+}
+
 // named reads a map of structs by name; null gives nil.
 func (t *tree) named(n ast.Node, into reflect.Value, path string, v *millrace.Violations) {
 	list, ok := t.pairs(n)
@@ -195,6 +213,18 @@ func (t *tree) place(v *millrace.Violations) {
 // find returns the place of a path below n; 0 if not even its beginning exists.
 // Names may contain dots.
 func (t *tree) find(n ast.Node, path string) (line, column int) {
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		var i int
+		if _, err := fmt.Sscanf(path, "[%d]", &i); err != nil || i < 0 || i >= len(seq.Values) {
+			return 0, 0
+		}
+		_, rest, _ := strings.Cut(path, "]")
+		item := t.resolve(seq.Values[i])
+		if line, column = t.find(item, strings.TrimPrefix(rest, ".")); line == 0 {
+			line, column = position(item)
+		}
+		return line, column
+	}
 	list, _ := t.pairs(n)
 	for _, p := range list {
 		if rest, ok := strings.CutPrefix(path, p.name); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
