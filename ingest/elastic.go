@@ -58,6 +58,12 @@ func (h *Handler) Elastic(next http.Handler) http.Handler {
 	})
 }
 
+// ForElastic reports whether Elastic answers a request.
+func ForElastic(r *http.Request) bool {
+	_, ok := elasticPath(r)
+	return ok
+}
+
 // elasticPath returns the parts of the path, unescaped and without the prefix, if
 // the request is meant for Elasticsearch.
 func elasticPath(r *http.Request) (parts []string, ok bool) {

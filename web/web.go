@@ -26,6 +26,10 @@ type Deps struct {
 	// themselves. Nil where this process does not have them.
 	Ingest map[string]http.Handler
 	Keys   http.Handler
+	// Front answers, before any path is looked at, what belongs to a protocol whose
+	// paths are not patterns of ServeMux, and leaves all else to the handler given;
+	// nil for none.
+	Front func(http.Handler) http.Handler
 	// Metrics is what /metrics shows; nil leaves the path out.
 	Metrics prometheus.Gatherer
 	// Backfills is what /api/v1/rollups/{name}/backfill starts; nil where this
@@ -91,6 +95,9 @@ func New(d Deps) (http.Handler, error) {
 		mux.Handle("/api/v1/projects", d.Keys)
 	}
 	mux.Handle("/", http.HandlerFunc(s.notFound))
+	if d.Front != nil {
+		return s.recovering(secure(d.Front(mux))), nil
+	}
 	return s.recovering(secure(mux)), nil
 }
 

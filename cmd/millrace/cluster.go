@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/clickhouse"
 	"github.com/millrace/millrace/config"
 	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/ingest"
 	"github.com/millrace/millrace/internal/problem"
 	"github.com/millrace/millrace/meta"
 	"github.com/millrace/millrace/pipeline"
@@ -89,7 +90,7 @@ func (s *server) byRole(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		role := roleOf(r.URL.Path)
-		if _, pattern := endpoints.Handler(r); pattern != "" {
+		if _, pattern := endpoints.Handler(r); pattern != "" || ingest.ForElastic(r) {
 			role = config.RoleIngest
 		}
 		if role == "" || node.Has(role) {

@@ -203,7 +203,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
 	}, s.cfg.Query)
 	pages, err := web.New(web.Deps{
-		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Keys: auth.KeysHandler(guard),
+		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Front: s.ingest.Elastic, Keys: auth.KeysHandler(guard),
 		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
 	})
 	if err != nil {
