@@ -320,7 +320,9 @@ func TestLokiRefused(t *testing.T) {
 		}
 		return protoBytes(nil, 1, out)
 	}
-	json := func(values string) []byte { return []byte(`{"streams":[{"stream":{"a":"b"},"values":[` + values + `]}]}`) }
+	json := func(values string) []byte {
+		return []byte(`{"streams":[{"stream":{"a":"b"},"values":[` + values + `]}]}`)
+	}
 	big := strings.Repeat("x", 1<<20)
 	for name, c := range map[string]struct {
 		format, reason string
