@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -70,13 +71,14 @@ type Principal struct {
 }
 
 // Project returns the project that a request acts on: the key's, or the one
-// asked for if the key is an admin's or none was needed. Asking for another
-// project than the key's is ErrForbidden, an impossible name ErrInvalid.
+// asked for if the key is an admin's or none was needed. The key's may be asked
+// for by its number, too (ProjectNumber). Asking for another project than the
+// key's is ErrForbidden, an impossible name ErrInvalid.
 func (p *Principal) Project(asked string) (string, error) {
 	if asked != "" && !ValidName(asked) {
 		return "", millrace.Errorf(millrace.ErrInvalid, "project %.140q: 1 to 128 of A-Z a-z 0-9 . _ -", asked)
 	}
-	if p.Key != nil && (asked == "" || asked == p.Key.Project) {
+	if p.Key != nil && (asked == "" || asked == p.Key.Project || asked == strconv.Itoa(int(ProjectNumber(p.Key.Project)))) {
 		return p.Key.Project, nil
 	}
 	if p.Key != nil && !p.Key.Allows(millrace.ScopeAdmin) {

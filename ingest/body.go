@@ -44,6 +44,7 @@ type body struct {
 	wire          wire
 	gz            *gzip.Reader
 	zs            *zstd.Decoder
+	inflaters     inflaters
 	taken         int64 // from the budget
 	mem           *budget
 	share         share // whose the memory is
@@ -116,8 +117,13 @@ func (b *body) decompressor(r *http.Request, o *Options) (src io.Reader, hint in
 			return nil, 0, errWireSize(o)
 		}
 		src, err = b.unzstd()
+	case "deflate", "br":
+		if length > int64(o.MaxCompressed) {
+			return nil, 0, errWireSize(o)
+		}
+		src, err = b.uncommon(enc)
 	default:
-		return nil, 0, millrace.Errorf(millrace.ErrInvalid, "Content-Encoding %q is not supported; use gzip, zstd or identity", millrace.Example([]byte(enc)))
+		return nil, 0, millrace.Errorf(millrace.ErrInvalid, "Content-Encoding %q is not supported; use gzip, zstd, deflate, br or identity", millrace.Example([]byte(enc)))
 	}
 	if err != nil {
 		return nil, 0, b.explain(err, r)

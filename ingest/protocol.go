@@ -46,7 +46,9 @@ func (h *Handler) Routes() []Route {
 }
 
 // protocolRoutes has the routes of each protocol.
-var protocolRoutes = []func(*Handler) []Route{}
+var protocolRoutes = []func(*Handler) []Route{
+	(*Handler).sentryRoutes,
+}
 
 // serve returns the endpoint of a protocol.
 func (h *Handler) serve(p *protocol) http.Handler {
