@@ -24,7 +24,15 @@ type PipelineStatus struct {
 	MemoryBytes int64 `json:"memory_bytes"` // resident
 	MemoryLimit int64 `json:"memory_limit"` // the memory setting
 
-	Problems []string `json:"problems"` // what an operator should look at now, in words
+	Problems []string       `json:"problems"` // what an operator should look at now, in words
+	Listen   []ListenStatus `json:"listen"`   // ports besides that of pages and API
+}
+
+// ListenStatus is a port that a node listens on besides that of pages and API.
+type ListenStatus struct {
+	Protocol string `json:"protocol"` // syslog, memcached, otlp_http, otlp_grpc
+	Network  string `json:"network"`  // udp, tcp or tls
+	Address  string `json:"address"`  // HOST:PORT
 }
 
 // RollupStatus is what the rollup engine of the process holds, in bytes, as of

@@ -173,7 +173,8 @@ func launch(t *testing.T, binary, dir, failpoints string, args []string) (*insta
 		n, err := out.Read(buf)
 		text = append(text, buf[:n]...)
 		if _, rest, ok := bytes.Cut(text, []byte(marker)); ok && bytes.Contains(rest, []byte("\n")) {
-			in.url = strings.TrimSpace(string(rest))
+			url, _, _ := strings.Cut(string(rest), "\n") // other ports come behind it
+			in.url = strings.TrimSpace(url)
 			go func() { _, _ = io.Copy(io.Discard, out) }()
 			return in, nil
 		}

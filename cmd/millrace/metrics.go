@@ -89,6 +89,8 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 	r.collectConfig(gauge)
 	r.collectRules(counter, gauge)
 	r.server.collectFeeds(gauge)
+	r.server.collectKeys(counter)
+	r.server.conns.collect(counter, gauge)
 	r.server.node.collect(gauge)
 	gauge(descFaults, float64(len(st.Faults)+len(r.server.node.problems())))
 	gauge(descQueueBytes, float64(snap.QueueBytes))

@@ -22,6 +22,7 @@ type serveCmd struct {
 	Meta    string   `help:"Address of a PostgreSQL for keys, rules and positions instead of a file." placeholder:"postgres://…"`
 	Role    []string `help:"What this node does: ingest, worker, query; all unless told." placeholder:"ROLE"`
 	Node    string   `help:"Name of this node among others." placeholder:"NAME"`
+	Listen  []string `help:"Further ports: otlp_grpc, otlp_http, memcached, syslog_udp, syslog_tcp, syslog_tls." placeholder:"NAME=ADDR"`
 	Log     string   `help:"Least level of the server's own log." enum:"debug,info,warn,error" default:"info"`
 }
 
@@ -41,6 +42,9 @@ func (c *serveCmd) Run(e *env) error {
 		fmt.Fprintf(e.stdout, "admin token, shown only now: %s\n", s.token)
 	}
 	fmt.Fprintf(e.stdout, "millrace %s listens on %s\n", version(), s.url)
+	for _, p := range s.listening() {
+		fmt.Fprintf(e.stdout, "%s (%s) listens on %s\n", p.Protocol, p.Network, p.Address)
+	}
 	if e.main.Ready != nil {
 		e.main.Ready(s.url)
 	}
@@ -107,6 +111,11 @@ func (c *serveCmd) load() (*config.Config, error) {
 	}
 	if c.Node != "" {
 		cfg.Node.Name = c.Node
+	}
+	for _, text := range c.Listen {
+		if err := cfg.AddListen(text); err != nil {
+			return nil, err
+		}
 	}
 	return cfg, cfg.Validate()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ type server struct {
 	query    *query.Service
 	reloads  reloads
 	ingest   *ingest.Handler
+	limits   *auth.Limits
 	backfill *pipeline.Backfills
 	disk     *diskGuard
 	lag      *lagGuard
@@ -52,6 +54,9 @@ type server struct {
 	tally    *time.Ticker
 
 	http  *http.Server
+	conns *connLimit
+	certs *certificates // nil: nothing is encrypted
+	ports ports
 	url   string
 	token string // of the admin, if this start created it
 
@@ -89,6 +94,10 @@ func (s *server) open(ctx context.Context) error {
 	debug.SetMemoryLimit(int64(limit))
 	limitProcessors(s.cfg.Limits)
 	var err error
+	s.conns = newConnLimit(s.cfg.Limits)
+	if s.certs, err = openCertificates(s.cfg.TLS, s.log); err != nil {
+		return err
+	}
 	if s.memory, err = newMemoryGuard(s.cfg); err != nil {
 		return err
 	}
@@ -151,19 +160,24 @@ func (s *server) listen(ctx context.Context) error {
 		return &millrace.Error{Code: millrace.ErrUnavailable, Op: "listen on " + s.cfg.HTTP, Err: err, Hint: "is another server running? choose another address with --http"}
 	}
 	s.url = "http://" + ln.Addr().String()
-	s.http = &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	ln = s.conns.listener(ln, "http")
+	if s.certs != nil {
+		s.url = "https://" + ln.Addr().String()
+		ln = tls.NewListener(ln, s.certs.config("h2", "http/1.1"))
 	}
+	if err := s.openPorts(ctx); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	s.http = s.httpServer(handler)
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.runNode(work)
 	s.work.Go(func() { s.runPipeline(work) })
 	s.work.Go(func() { s.status.run(work) })
 	s.runFeeds(work)
+	s.runLimits(work)
+	s.runPorts(work)
+	s.followCertificates(work)
 	go func() {
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve HTTP: %w", err)
@@ -184,10 +198,13 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 			s.token = token
 		}
 	}
+	if err := s.openLimits(ctx); err != nil {
+		return nil, err
+	}
 	s.tally = time.NewTicker(tallyInterval)
 	s.ingest = ingest.New(s.cfg.Ingest, ingest.Deps{
 		Append: s.queue.Append, Pressure: s.door, Rules: s.rules.Current,
-		Authorize: guard.Authorize, AuthorizeKey: guard.AuthorizeKey,
+		Authorize: guard.Authorize, AuthorizeKey: guard.AuthorizeKey, Limits: s.limits,
 		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
 	})
 	if err := s.openFeeds(); err != nil {
@@ -203,7 +220,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
 	}, s.cfg.Query)
 	pages, err := web.New(web.Deps{
-		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Front: s.ingest.Elastic, Keys: auth.KeysHandler(guard),
+		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Front: s.ingest.Elastic, Keys: auth.KeysHandler(guard, s.limits),
 		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
 	})
 	if err != nil {
@@ -270,17 +287,27 @@ const tallyInterval = 2 * time.Second
 // drainTimeout bounds how long requests under way may take at a shutdown.
 const drainTimeout = 10 * time.Second
 
+// drain stops taking requests and messages, and waits for those under way.
+func (s *server) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var ports, requests error
+	var both sync.WaitGroup
+	both.Go(func() { ports = s.closePorts(ctx) })
+	if s.http != nil {
+		if err := s.http.Shutdown(ctx); err != nil {
+			requests = errors.Join(fmt.Errorf("drain requests: %w", err), s.http.Close())
+		}
+	}
+	both.Wait()
+	return errors.Join(ports, requests)
+}
+
 // close stops in the order of the stream: no more requests, then the sinks
 // commit what they hold, then the adapters close.
 func (s *server) close() error {
 	var errs []error
-	if s.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-		if err := s.http.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("drain requests: %w", err), s.http.Close())
-		}
-		cancel()
-	}
+	errs = append(errs, s.drain())
 	if s.ingest != nil {
 		s.tally.Stop()
 		errs = append(errs, s.ingest.Close(context.Background()))

@@ -89,7 +89,7 @@ func (r *statusReporter) refresh() {
 		Version: version(), Started: r.started, QueueBytes: size,
 		DiskFree: usage.free, DiskTotal: usage.total,
 		MemoryBytes: residentBytes(), MemoryLimit: int64(r.server.cfg.Memory),
-		Problems: r.problems(st),
+		Problems: r.problems(st), Listen: r.server.listening(),
 		Rollups: query.RollupStatus{
 			Bytes: st.Rollups.Bytes, Peak: st.Rollups.PeakBytes, Limit: int64(r.server.live.Load().Pipeline.RollupMemory),
 			Dictionaries: st.Rollups.Dictionaries, OpenCells: st.Rollups.OpenCells, EarlyFlushes: st.Rollups.EarlyFlushes,
