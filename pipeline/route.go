@@ -20,17 +20,46 @@ func annotate(e *millrace.Event) {
 		describe(e, ex)
 		return
 	}
+	if e.Kind == millrace.KindException {
+		identify(e)
+		return
+	}
 	if e.Kind != millrace.KindLog || !e.MultiLine {
 		return
 	}
 	if parseInto(e, e.Message) {
 		return
 	}
+	stackInto(e)
+}
+
+// identify gives an event that is an exception by its sender's word, with a stack
+// that is text or without one, what exceptions are told apart by. The type is the
+// sender's.
+func identify(e *millrace.Event) {
+	if _, ok := e.Attr(millrace.AttrFingerprint); ok {
+		return
+	}
+	if _, ok := e.Attr(millrace.AttrFrames); ok {
+		return
+	}
+	name, typed := e.Attr(millrace.AttrType)
+	if !stackInto(e) && !(e.MultiLine && parseInto(e, e.Message)) {
+		describe(e, &millrace.Exception{Type: name.String(), Message: e.Message})
+	}
+	if typed {
+		e.Set(millrace.AttrType, name)
+	}
+}
+
+// stackInto looks for a stack in the attributes that hold one.
+func stackInto(e *millrace.Event) bool {
 	for _, key := range stackAttrs {
 		if v, ok := e.Attr(key); ok && v.Kind() != millrace.ValueBool && parseInto(e, stackText(v)) {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func parseInto(e *millrace.Event, text string) bool {

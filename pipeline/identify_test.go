@@ -1,0 +1,51 @@
+package pipeline
+
+import (
+	"testing"
+
+	"github.com/millrace/millrace"
+)
+
+// An exception by its sender's word gets a fingerprint and keeps the sender's
+// type; of the same type and stack they are one issue, whatever the message.
+func TestIdentify(t *testing.T) {
+	const stack = "java.lang.IllegalStateException: cart 1 is empty\n\tat a.Cart.pay(Cart.java:42)\n\tat a.Main.main(Main.java:1)\n"
+	event := func(kind millrace.Kind, message, name, stack string) *millrace.Event {
+		e := &millrace.Event{Kind: kind, Message: message, Weight: 1}
+		if name != "" {
+			e.Set(millrace.AttrType, millrace.StringValue(name))
+		}
+		if stack != "" {
+			e.MultiLine = true
+			e.Set("stackTrace", millrace.StringValue(stack))
+		}
+		annotate(e)
+		annotate(e) // rules do so twice
+		return e
+	}
+	attr := func(e *millrace.Event, key string) string { v, _ := e.Attr(key); return v.String() }
+	a := event(millrace.KindException, "cart 1 is empty", "EmptyCart", stack)
+	b := event(millrace.KindException, "cart 2 is empty", "EmptyCart", stack)
+	c := event(millrace.KindException, "cart 1 is empty", "EmptyCart", "")
+	d := event(millrace.KindException, "cart 1 is empty", "Other", "")
+	if attr(a, millrace.AttrType) != "EmptyCart" || attr(a, millrace.AttrFrames) == "" || attr(a, millrace.AttrFingerprint) == "" {
+		t.Errorf("%+v", a)
+	}
+	if attr(a, millrace.AttrFingerprint) != attr(b, millrace.AttrFingerprint) {
+		t.Error("the message tells them apart")
+	}
+	for _, other := range []*millrace.Event{a, d} {
+		if f := attr(c, millrace.AttrFingerprint); f == "" || f == attr(other, millrace.AttrFingerprint) {
+			t.Errorf("fingerprint %q, %q", f, attr(other, millrace.AttrFingerprint))
+		}
+	}
+	if e := event(millrace.KindLog, "plain", "", ""); e.Kind != millrace.KindLog || len(e.Attrs) != 0 {
+		t.Errorf("%+v", e)
+	}
+	given := &millrace.Event{Kind: millrace.KindException, Message: "m", Weight: 1}
+	given.Set(millrace.AttrFingerprint, millrace.StringValue("mine"))
+	annotate(given)
+	if attr(given, millrace.AttrFingerprint) != "mine" || len(given.Attrs) != 1 {
+		t.Errorf("%+v", given)
+	}
+}
