@@ -20,13 +20,16 @@ type eventsSink struct {
 	since time.Time           // when the oldest row not yet stored came in
 	last  verdict             // the newest row
 	took  time.Duration       // what the transaction before took
+	late  lateness
 }
 
 func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 	from, ok := s.begin(u)
+	now := s.p.deps.Now()
 	if s.since.IsZero() {
-		s.since = s.p.deps.Now()
+		s.since = now
 	}
+	s.late.came(u.rec.Arrived, now)
 	if !ok {
 		return nil
 	}
@@ -68,14 +71,23 @@ func (s *eventsSink) tick(ctx context.Context, behind bool) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
-	wait := s.p.opts.FlushInterval.Std()
-	if behind || s.rows.Len() > s.limit/2 {
-		wait = wait * 8 / 5
-	}
-	if s.since.IsZero() || s.p.deps.Now().Sub(s.since) < wait {
+	now := s.p.deps.Now()
+	fuller := behind || s.rows.Len() > s.limit/2
+	if s.since.IsZero() || now.Sub(s.since) < s.patience(fuller, s.late.by(now)) {
 		return nil
 	}
 	return s.flush(ctx)
+}
+
+// patience is how long a row waits for others. Rows that come late already wait half
+// as long again, up to two intervals of the rollups: a server merges what it gets
+// again and again, the more often the smaller it comes.
+func (s *eventsSink) patience(fuller bool, late time.Duration) time.Duration {
+	wait := s.p.opts.FlushInterval.Std()
+	if fuller {
+		wait = wait * 8 / 5
+	}
+	return max(wait, min(late/2, 2*s.p.opts.RollupInterval.Std()))
 }
 
 // flush starts to store the rows. The other buffer takes the next ones.
@@ -83,8 +95,9 @@ func (s *eventsSink) flush(ctx context.Context) error {
 	if err := s.wait(); err != nil {
 		return err
 	}
-	began, interval := s.p.deps.Now(), s.p.opts.FlushInterval.Std()
-	waited := began.Sub(s.since) - interval*8/5 // the longest that tick waits
+	began := s.p.deps.Now()
+	interval := s.patience(false, s.late.late)
+	waited := began.Sub(s.since) - s.patience(true, s.late.late) // the longest that tick waits
 	s.since = time.Time{}
 	if !s.pending() {
 		return nil

@@ -8,11 +8,11 @@ import (
 
 // Options configures the worker.
 type Options struct {
-	FlushRows       int               `yaml:"flush_rows" default:"122880" doc:"Raw rows per transaction. The default is one DuckDB row group, which goes straight to the file; other sizes are rewritten at the checkpoint." example:"122880"`
-	FlushBytes      millrace.Bytes    `yaml:"flush_bytes" default:"96MiB" doc:"Raw bytes per transaction, which bounds the memory of rows not yet stored." example:"96MiB"`
-	FlushInterval   millrace.Duration `yaml:"flush_interval" default:"1s" doc:"Longest time a raw row waits for its transaction; with the transaction itself it is visible within 2 s." example:"1s"`
+	FlushRows       int               `yaml:"flush_rows" default:"122880" doc:"Raw rows per transaction. The default is one DuckDB row group, which goes straight to the file; other sizes are rewritten at the checkpoint. With ClickHouse the default is 491520: it merges what it gets, again and again, the more often the smaller it comes." example:"122880"`
+	FlushBytes      millrace.Bytes    `yaml:"flush_bytes" default:"96MiB" doc:"Raw bytes per transaction, which bounds the memory of rows not yet stored. With ClickHouse the default grows by an eighth of store.memory, which it leaves free." example:"96MiB"`
+	FlushInterval   millrace.Duration `yaml:"flush_interval" default:"1s" doc:"Longest time a raw row waits for its transaction; with the transaction itself it is visible within 2 s. A row that comes late waits half as long as it is late already, at most twice rollup_interval." example:"1s"`
 	RollupInterval  millrace.Duration `yaml:"rollup_interval" default:"5s" doc:"Time between two flush barriers of the rollups; doubled under full load and during replay, when fewer, larger deltas cost less." example:"5s"`
-	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of dictionaries and open cells at which the rollups flush early; cells that are being stored take as much again at most. Early flushes make more, smaller deltas." example:"192MiB"`
+	RollupMemory    millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of dictionaries and open cells at which the rollups flush early; cells that are being stored take as much again at most. Early flushes make more, smaller deltas. With ClickHouse the default grows by a quarter of store.memory." example:"192MiB"`
 	RollupWorkers   int               `yaml:"rollup_workers" default:"0" doc:"Goroutines that update cells; 0 is one per processor. Fewer leave processors to queries while the pipeline catches up." example:"1"`
 	DimensionValues int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact. Each value takes about 100 bytes and its length." example:"100000"`
 	ValueAge        millrace.Duration `yaml:"value_age" default:"24h" doc:"A value of a dimension that was not seen for so long makes room for another. A day keeps what comes once a day, and lets a flood of values pass." example:"7d"`

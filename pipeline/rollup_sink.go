@@ -22,6 +22,7 @@ type rollupSink struct {
 	since   time.Time     // when the oldest event since the last barrier came in
 	handed  time.Time     // when the oldest event the engine may not have worked off was handed to it
 	arrived int64         // latest arrival since the last barrier, ns
+	late    lateness
 	units   int           // since the last barrier,
 	full    int           // and how many of them left the sink's queue full
 	took    time.Duration // what the barrier before took, from drain to commit
@@ -65,9 +66,11 @@ func restoredEngine(rollups []*rollup.Rollup, lim rollup.Limits, admitted []mill
 
 func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 	from, ok := s.begin(u)
+	now := s.p.deps.Now()
 	if s.since.IsZero() {
-		s.since = s.p.deps.Now()
+		s.since = now
 	}
+	s.late.came(u.rec.Arrived, now)
 	s.units++
 	s.arrived = max(s.arrived, u.rec.Arrived)
 	if !ok {
@@ -205,11 +208,11 @@ func (s *rollupSink) patience() time.Duration {
 // behind reports whether events come faster than they are folded, or are old
 // already: a replay.
 func (s *rollupSink) behind() bool {
-	if s.full > 0 && 2*s.full >= s.units {
-		return true
+	now := s.p.deps.Now()
+	if s.late.resting(now) {
+		return false
 	}
-	age := s.p.deps.Now().UnixNano() - s.arrived
-	return s.arrived > 0 && age > 2*int64(s.p.opts.RollupInterval)
+	return s.full > 0 && 2*s.full >= s.units || s.late.by(now) > 2*s.p.opts.RollupInterval.Std()
 }
 
 // flush drains the cells and starts to store them.

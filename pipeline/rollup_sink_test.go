@@ -158,6 +158,30 @@ func TestBarriers(t *testing.T) {
 	f(false, time.Hour, 0, 20, 10*time.Second) // a replay
 }
 
+// TestBarrierAfterReplay: once nothing more comes, what a replay brought waits no
+// longer than it would live.
+func TestBarrierAfterReplay(t *testing.T) {
+	s, e, now := idleSink(t)
+	begin := *now
+	for i := int64(0); e.drains == 0; i++ {
+		if now.Sub(begin) < 2*time.Second {
+			if err := s.fold(t.Context(), unitAt(i, now.Add(-time.Hour))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		*now = now.Add(50 * time.Millisecond)
+		if err := s.tick(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := now.Sub(begin); at != 5*time.Second {
+		t.Errorf("barrier after %v, want 5s", at)
+	}
+	if err := s.wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestFullOfDictionaries: an engine that is full without open cells does not
 // flush for every record, one with open cells does so early.
 func TestFullOfDictionaries(t *testing.T) {
