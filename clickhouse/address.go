@@ -18,6 +18,7 @@ type address struct {
 	database       string
 	cluster        string // empty: one server
 	http, secure   bool
+	statistics     bool // servers collect statistics of columns by themselves
 }
 
 // plainName is what names of clusters, policies and volumes may be: they stand in

@@ -43,11 +43,13 @@ func TestSchema(t *testing.T) {
 		"schema.sql":         {"clickhouse://h/logs", plain},
 		"schema_cluster.sql": {"clickhouse://h/logs?cluster=main", plain},
 		"schema_tiered.sql":  {"clickhouse://h/logs", tiered},
+		"schema_recent.sql":  {"clickhouse://h/logs", plain},
 	} {
 		a, err := parseAddress(f.address)
 		if err != nil {
 			t.Fatal(err)
 		}
+		a.statistics = name == "schema_recent.sql"
 		all := a.create(&versionsTable)
 		for _, m := range migrations {
 			all = append(all, m.statements(a, &f.opt)...)

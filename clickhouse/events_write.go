@@ -76,7 +76,7 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	flushes, slots, odd := make([]uint64, n), make([]int32, n), make([]uint16, n)
 	rt, backend := make([]int64, n), make([]int64, n)
 	messages := texts(&rows.Message)
-	all := string(rows.Message.Data)
+	all := borrow(rows.Message.Data)
 	special := strings.Contains(all, kelvin) || strings.Contains(all, dottedI)
 	for i := range n {
 		flushes[i] = uint64(flush)
@@ -116,10 +116,11 @@ func eventColumns(flush int64, rows *millrace.EventRows) []column {
 	}
 }
 
-// texts returns a column as strings that share one copy of its bytes. Invalid
-// UTF-8, which decoders do not pass, is replaced.
+// texts returns a column as strings that share its bytes: they are for the driver,
+// which copies them while the rows stay as they are. Invalid UTF-8, which decoders do
+// not pass, is replaced.
 func texts(s *millrace.Strings) []string {
-	all := string(s.Data)
+	all := borrow(s.Data)
 	valid := utf8.ValidString(all)
 	out := make([]string, len(s.End))
 	var from uint32

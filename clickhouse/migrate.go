@@ -82,7 +82,11 @@ func (db *DB) checkServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db.major, err = checkVersion(version)
+	if db.major, err = checkVersion(version); err != nil {
+		return err
+	}
+	n, err := db.scalar(ctx, op, "SELECT toInt64(count()) FROM system.merge_tree_settings WHERE name = 'auto_statistics_types'")
+	db.addr.statistics = n > 0
 	return err
 }
 

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"bytes"
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/ClickHouse/ch-go/proto"
 	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -150,3 +151,6 @@ func instants(ns []int64) *native {
 	}
 	return &native{len(ns), b}
 }
+
+// borrow returns b as a string without copying, valid while nobody writes to b.
+func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
