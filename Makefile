@@ -115,7 +115,7 @@ bench-search: check-compilers ## how soon questions are answered over 20 million
 # BENCH_SECONDS=N is how long each of the two is sent to.
 bench-cluster: check-compilers ## one process against two nodes with Kafka, ClickHouse and PostgreSQL; ten questions on both stores
 	MILLRACE_BENCH=1 MILLRACE_CLUSTER=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_ROWS=$(BENCH_ROWS) \
-	  go test -count=1 -timeout 30m -v -run '^TestBench(Cluster|SideBySide)$$' ./cmd/millrace
+	  go test -count=1 -timeout 30m -v -run '^TestBench(Cluster|Workers|SideBySide)$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
 	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills)' ./cmd/millrace

@@ -22,6 +22,17 @@ type ClusterResult struct {
 	CPU     map[string]time.Duration // by process, its children included
 	// Requested is how long requests took, one Quantiles per address sent to.
 	Requested []Quantiles
+	// Store is what the database says of itself, as it prints; nil if it says nothing.
+	Store []StoreWork
+}
+
+// StoreWork is how often a database had the rows of a table in hand.
+type StoreWork struct {
+	Table   string
+	Inserts int64 // parts that insertions made
+	Rows    int64 // inserted
+	Merges  int64
+	Merged  int64 // rows written again by merges
 }
 
 // PerSecond is lines stored a second.
@@ -43,6 +54,62 @@ func WriteCluster(w io.Writer, machine string, one, many *ClusterResult) {
 	t.row("lines/s accepted", fmt.Sprintf("%.0f", float64(one.Lines)/one.Sending.Seconds()), fmt.Sprintf("%.0f", float64(many.Lines)/many.Sending.Seconds()))
 	t.row("answer to a request, median", requested(one), requested(many))
 	t.row("processors busy with these", busy(one), busy(many))
+	t.processes(one, many)
+	t.row("in all", total(one), total(many))
+	t.write(w)
+	writeReadings(w, one, many)
+	writeStore(w, many.Store)
+}
+
+// writeReadings says what the figures mean for the aim of 75%: with the servers on
+// the same processors, and by the nodes' own work alone, as where the servers have
+// machines of their own.
+func writeReadings(w io.Writer, one, many *ClusterResult) {
+	if one.Lines == 0 {
+		return
+	}
+	alone, all, nodes := cpuLine(one, anyProcess), cpuLine(many, anyProcess), cpuLine(many, isNode)
+	t := table{{"aim: 75% of one process", "one process", "two nodes", ""}}
+	ratio := func(a, b float64) string { return fmt.Sprintf("%.0f%%", 100*a/b) }
+	t.row("servers on the same processors, lines/s", fmt.Sprintf("%.0f", one.PerSecond()), fmt.Sprintf("%.0f", many.PerSecond()), ratio(many.PerSecond(), one.PerSecond()))
+	t.row("the same by CPU: µs a line of all processes", fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", all), ratio(alone, all))
+	t.row("servers elsewhere, by CPU: µs a line of millrace", fmt.Sprintf("%.2f", alone), fmt.Sprintf("%.2f", nodes), ratio(alone, nodes))
+	fmt.Fprintln(w)
+	t.write(w)
+}
+
+func anyProcess(string) bool { return true }
+
+// isNode tells millrace's own processes from the servers'.
+func isNode(name string) bool { return name == "millrace" || strings.HasPrefix(name, "node-") }
+
+// cpuLine is how many µs of CPU a line took of the processes that of names.
+func cpuLine(r *ClusterResult, of func(string) bool) float64 {
+	var all time.Duration
+	for name, cpu := range r.CPU {
+		if of(name) {
+			all += cpu
+		}
+	}
+	return float64(all.Microseconds()) / float64(r.Lines)
+}
+
+// WriteDrained compares how fast one process and two workers store what waits in the
+// queue, the two with servers that cost nothing.
+func WriteDrained(w io.Writer, machine string, one, many *ClusterResult) {
+	fmt.Fprintf(w, "\n### What waits in the queue: one process, and two workers whose ClickHouse only takes\n\n%s\n\n", machine)
+	t := table{{"", "one process", "two workers"}}
+	t.row("lines", fmt.Sprint(one.Lines), fmt.Sprint(many.Lines))
+	t.row("lines/s stored", fmt.Sprintf("%.0f", one.PerSecond()),
+		fmt.Sprintf("%.0f (%.0f%%)", many.PerSecond(), 100*many.PerSecond()/one.PerSecond()))
+	t.row("processors busy with these", busy(one), busy(many))
+	t.processes(one, many)
+	t.row("in all", total(one), total(many))
+	t.write(w)
+}
+
+// processes adds a row per process.
+func (t *table) processes(one, many *ClusterResult) {
 	names := slices.Sorted(maps.Keys(many.CPU))
 	for name := range one.CPU {
 		if !slices.Contains(names, name) {
@@ -52,7 +119,18 @@ func WriteCluster(w io.Writer, machine string, one, many *ClusterResult) {
 	for _, name := range names {
 		t.row("µs of CPU per line: "+name, perLine(one, name), perLine(many, name))
 	}
-	t.row("in all", total(one), total(many))
+}
+
+// writeStore says what a database did with the rows of each table.
+func writeStore(w io.Writer, all []StoreWork) {
+	if len(all) == 0 {
+		return
+	}
+	t := table{{"table in ClickHouse", "insertions", "rows", "merges", "passes over the rows"}}
+	for _, s := range all {
+		t.row(s.Table, fmt.Sprint(s.Inserts), fmt.Sprint(s.Rows), fmt.Sprint(s.Merges), fmt.Sprintf("%.1f", float64(s.Merged)/float64(max(s.Rows, 1))))
+	}
+	fmt.Fprintln(w)
 	t.write(w)
 }
 
