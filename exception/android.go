@@ -95,7 +95,7 @@ func androidFrame(f *millrace.Frame, s string) bool {
 // readANR reads the traces that Android writes when an app does not respond:
 // the threads of a process. The main thread's stack is the exception's.
 func readANR(r *millrace.Report, text string) {
-	e := &millrace.Exception{Type: "ANR", Thread: "main"}
+	e := &millrace.Exception{Type: "ANR"}
 	s := lines{text: text}
 	var cur *millrace.Thread
 	for s.next() {
@@ -113,12 +113,12 @@ func readANR(r *millrace.Report, text string) {
 		}
 	}
 	for i := range r.Threads {
-		if r.Threads[i].Name == "main" {
-			e.Frames, r.Threads[i].Frames = r.Threads[i].Frames, nil
+		if t := &r.Threads[i]; t.ID == "1" && !strings.HasPrefix(t.State, "(") { // Android names it after the process at times
+			e.Frames, t.Frames, t.Crashed, e.Thread = t.Frames, nil, true, t.Name
 			break
 		}
 	}
-	if len(r.Threads) == 0 || len(e.Frames) == 0 && len(r.Threads) < 2 {
+	if len(e.Frames) == 0 && len(r.Threads) < 2 && e.Message == "" {
 		r.Threads = nil
 		return
 	}

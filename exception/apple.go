@@ -258,7 +258,7 @@ func readCrash(r *millrace.Report, text string) {
 		readApple(r, text)
 	case strings.Contains(text, ">>> ") && strings.Contains(text, "signal "):
 		readTombstone(r, text)
-	case strings.Contains(text, "----- pid ") || strings.Contains(text, " prio="):
+	case strings.Contains(text, "----- pid ") || strings.Contains(text, " prio=") || strings.Contains(text, "----- Waiting Channels: pid "):
 		readANR(r, text)
 	case strings.Contains(text, "Application received signal "):
 		readUmeng(r, text)
@@ -275,7 +275,7 @@ func crashMark(line string) bool {
 	case 'p':
 		return strings.HasPrefix(line, "pid: ") && strings.Contains(line, ">>> ")
 	case '-':
-		return strings.HasPrefix(line, "----- pid ")
+		return strings.HasPrefix(line, "----- pid ") || strings.HasPrefix(line, "----- Waiting Channels: pid ")
 	case '"':
 		return strings.Contains(line, " prio=") && strings.Contains(line, " tid=")
 	case 'A':

@@ -111,11 +111,14 @@ var appleLibraries = set("UIKit UIKitCore CoreFoundation Foundation AppKit HIToo
 
 // appleInApp decides by the path of an image, or by its name without one.
 func appleInApp(name, path string) bool {
+	if name == "Sentry" || strings.HasPrefix(name, "libswift") { // linked into the application
+		return false
+	}
 	if path != "" {
 		return nativeInApp(path)
 	}
 	if strings.HasPrefix(name, "lib") && (strings.HasSuffix(name, ".dylib") || strings.HasSuffix(name, ".tbd")) {
-		for _, p := range [...]string{"libsystem", "libdyld", "libobjc", "libc++", "libdispatch", "libswift", "libxpc", "libcache", "libGPU"} {
+		for _, p := range [...]string{"libsystem", "libdyld", "libobjc", "libc++", "libdispatch", "libxpc", "libcache", "libGPU"} {
 			if strings.HasPrefix(name, p) {
 				return false
 			}

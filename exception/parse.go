@@ -202,6 +202,10 @@ func (s *lines) mark() mark {
 		}
 	case nativeMark(l):
 		return markNative
+	case l[0] == 'L' && strings.HasPrefix(l, "Line ") && strings.Contains(l, " script "):
+		if _, ok := operaFrame(l); ok {
+			return markOpera
+		}
 	case s.indent == 0 && crashMark(l):
 		return markCrash
 	}

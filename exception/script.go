@@ -35,7 +35,9 @@ func v8Frame(s string) (f millrace.Frame, ok bool) {
 	s = strings.TrimSuffix(s, " {")
 	s = strings.TrimPrefix(s, "async ")
 	where := s
-	if i := v8Paren(s); i >= 0 {
+	if strings.HasPrefix(s, "(error: ") {
+		where = v8Place(strings.TrimSuffix(s[1:], ")"))
+	} else if i := v8Paren(s); i >= 0 {
 		f.Function = strings.TrimRight(s[:i], " ")
 		where = strings.TrimSuffix(s[i+1:], ")")
 		if as := strings.Index(f.Function, " [as "); as > 0 {

@@ -57,8 +57,8 @@ type sentryFrame struct {
 	Module, Function, Filename, Package text
 	AbsPath                             text `json:"abs_path"`
 	Lineno, Colno                       int
-	Address                             text `json:"instruction_addr"`
-	Image                               text `json:"image_addr"`
+	Address                             text  `json:"instruction_addr"`
+	Image                               text  `json:"image_addr"`
 	InApp                               *bool `json:"in_app"`
 	Platform                            string
 }

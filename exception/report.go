@@ -1,0 +1,163 @@
+package exception
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/millrace/millrace"
+)
+
+// A stored report is a JSON object: {"v":1, …} with the names of the json tags
+// of millrace.Report and what it holds; empty fields are left out. docs/
+// exceptions.md lists them. A reader refuses versions it does not know.
+const reportVersion = 1
+
+// Bounds of a stored report beside those of frames: what is beyond is left out,
+// the innermost of a chain last.
+const (
+	keepThreads  = 64
+	keepTree     = 64 // exceptions in all
+	maxStoredMsg = 8 << 10
+)
+
+// AppendReport appends r as JSON. It keeps 64 exceptions and 64 threads (those
+// that crashed before others), of stacks and strings what AppendFrames keeps, 8
+// KiB of a message. Equal reports give equal bytes.
+func AppendReport(dst []byte, r *millrace.Report) []byte {
+	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree}
+	w.string(`,"language":`, r.Language)
+	w.string(`,"mechanism":`, r.Mechanism)
+	if r.Handled != nil {
+		w.dst = append(w.dst, `,"handled":`...)
+		w.bool(*r.Handled)
+	}
+	if r.Exception != nil {
+		w.dst = append(w.dst, `,"exception":`...)
+		w.exception(r.Exception)
+	}
+	w.threads(r.Threads)
+	return append(w.dst, '}')
+}
+
+type reportWriter struct {
+	dst  []byte
+	left int // exceptions that may still be written
+}
+
+func (w *reportWriter) string(key, s string) {
+	if s != "" {
+		w.dst = append(w.dst, key...)
+		w.dst = millrace.AppendJSONString(w.dst, cutString(s, maxFrameString))
+	}
+}
+
+func (w *reportWriter) bool(b bool) {
+	if b {
+		w.dst = append(w.dst, "true"...)
+	} else {
+		w.dst = append(w.dst, "false"...)
+	}
+}
+
+// exception writes e as an object; commas stand before all members but the
+// first, which "common" always is.
+func (w *reportWriter) exception(e *millrace.Exception) {
+	w.left--
+	w.dst = append(w.dst, `{"common":`...)
+	w.dst = fmt.Appendf(w.dst, "%d", e.Common)
+	w.string(`,"type":`, e.Type)
+	if e.Message != "" {
+		w.dst = append(w.dst, `,"message":`...)
+		w.dst = millrace.AppendJSONString(w.dst, cutString(e.Message, maxStoredMsg))
+	}
+	w.string(`,"thread":`, e.Thread)
+	w.frames(e.Frames)
+	if e.Cause != nil && w.left > 0 {
+		w.dst = append(w.dst, `,"cause":`...)
+		w.exception(e.Cause)
+	}
+	w.list(`,"related":[`, e.Related)
+	w.list(`,"members":[`, e.Members)
+	w.dst = append(w.dst, '}')
+}
+
+func (w *reportWriter) frames(frames []millrace.Frame) {
+	if len(frames) > 0 {
+		w.dst = append(w.dst, `,"frames":`...)
+		w.dst = AppendFrames(w.dst, frames)
+	}
+}
+
+func (w *reportWriter) list(key string, list []*millrace.Exception) {
+	for i, e := range list {
+		if w.left <= 0 {
+			list = list[:i]
+			break
+		}
+		if i == 0 {
+			w.dst = append(w.dst, key...)
+		} else {
+			w.dst = append(w.dst, ',')
+		}
+		w.exception(e)
+	}
+	if len(list) > 0 {
+		w.dst = append(w.dst, ']')
+	}
+}
+
+func (w *reportWriter) threads(threads []millrace.Thread) {
+	n := 0
+	for _, crashed := range [...]bool{true, false} {
+		for i := range threads {
+			t := &threads[i]
+			if t.Crashed != crashed || n == keepThreads {
+				continue
+			}
+			if n == 0 {
+				w.dst = append(w.dst, `,"threads":[{`...)
+			} else {
+				w.dst = append(w.dst, `,{`...)
+			}
+			n++
+			w.dst = append(w.dst, `"crashed":`...)
+			w.bool(t.Crashed)
+			w.string(`,"id":`, t.ID)
+			w.string(`,"name":`, t.Name)
+			w.string(`,"state":`, t.State)
+			w.frames(t.Frames)
+			w.dst = append(w.dst, '}')
+		}
+	}
+	if n > 0 {
+		w.dst = append(w.dst, ']')
+	}
+}
+
+// ParseReport reads what AppendReport wrote. Fields it does not know are left
+// alone; a version other than 1 is an error.
+func ParseReport(data []byte) (millrace.Report, error) {
+	var in struct {
+		Version int `json:"v"`
+		millrace.Report
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return millrace.Report{}, fmt.Errorf("parse exception report: %w", err)
+	}
+	if in.Version != reportVersion {
+		return millrace.Report{}, fmt.Errorf("parse exception report: version %d, this build reads version %d", in.Version, reportVersion)
+	}
+	return in.Report, nil
+}
+
+// FullStack returns the frames of e together with those that it shares with the
+// full stack of the exception around it ("... 12 more" restored), innermost
+// first. It allocates only if there are any.
+func FullStack(e *millrace.Exception, outerStack []millrace.Frame) []millrace.Frame {
+	if e.Common == 0 || e.Common > len(outerStack) {
+		return e.Frames
+	}
+	full := make([]millrace.Frame, 0, len(e.Frames)+e.Common)
+	full = append(full, e.Frames...)
+	return append(full, outerStack[len(outerStack)-e.Common:]...)
+}
