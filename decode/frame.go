@@ -27,8 +27,8 @@ const (
 type Limits struct {
 	MaxLine  millrace.Bytes // bytes of one line without its end
 	MaxEvent millrace.Bytes // bytes of the joined lines of one event
-	// MaxEvents is the most events of a structured body, each of which takes memory
-	// besides its bytes; 0 is no limit.
+	// MaxEvents is the most events of a structured body, or of an array, each of
+	// which takes memory besides its bytes; 0 is no limit.
 	MaxEvents int
 }
 
@@ -72,8 +72,11 @@ var bom = []byte("\xEF\xBB\xBF")
 // In auto a line that starts with '{' and then '"' or '}' must be JSON, unless
 // it continues an event; any other '{' is text.
 //
+// Of auto and json a body may also be an array of objects (frame_array.go).
+//
 // The error is ErrInvalid for an unknown format and for a structured one, which
-// Split is for, and then res is empty.
+// Split is for, ErrTooLarge for an array of more than lim.MaxEvents; then res is
+// empty.
 // It costs one pass to find lines, one for UTF-8 and, for JSON, one to check
 // it; it allocates only to grow res and for refused lines.
 func Frame(name string, body []byte, lim Limits, res *Framing) error {
@@ -99,6 +102,11 @@ func Frame(name string, body []byte, lim Limits, res *Framing) error {
 	}
 	body = body[:len(body):len(body)] // lines may be read beyond their end, see words.go
 	s := framer{res: res, f: f, lim: lim, body: body, checkUTF8: !utf8.Valid(body)}
+	if f.json != jsonNever {
+		if done, err := s.asArrays(); done {
+			return err
+		}
+	}
 	s.run()
 	return nil
 }
@@ -113,6 +121,8 @@ type framer struct {
 	checkUTF8 bool
 	// open tells that the last event may still grow.
 	open bool
+	// wrong tells that a body which began as an array goes on as something else.
+	wrong bool
 	// failed counts objects that were cut off and did not go on below.
 	failed int
 }
