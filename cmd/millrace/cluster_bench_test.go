@@ -24,7 +24,7 @@ func TestBenchCluster(t *testing.T) {
 		t.Skip("takes minutes and the whole machine: make bench-cluster")
 	}
 	kafkatest.Need(t)
-	load := bench.Load{For: benchFor(t, "BENCH_SECONDS", 60), Senders: 8, InFlight: 1, PoolSize: 1 << 15}
+	load := bench.Load{For: benchFor(t, "BENCH_SECONDS", 60), Senders: 24, InFlight: 1, PoolSize: 1 << 13}
 	machine := bench.Machine(time.Now(), "make bench-cluster")
 
 	var embedded *bench.ClusterResult
