@@ -50,6 +50,7 @@ type supervisor struct {
 	now      func() time.Time
 	known    map[verdict]millrace.SetAside // committed verdicts, obeyed on replay
 	book     *RuleBook                     // is told what rules did; may be nil
+	truncate bool                          // addresses of clients
 	worker   *decodeWorker
 }
 
@@ -62,15 +63,24 @@ func (s *supervisor) start() {
 	w := &decodeWorker{in: make(chan *unit), out: make(chan error, 1)}
 	s.worker = w
 	go func() {
-		d := decoding{book: s.book}
+		d := s.decoding()
 		for u := range w.in {
 			err := decodeUnit(&d, u)
 			if err != nil {
-				d = decoding{book: s.book} // half-way through an event
+				d = s.decoding() // half-way through an event
 			}
 			w.out <- err
 		}
 	}()
+}
+
+// decoding returns the state of a new worker.
+func (s *supervisor) decoding() decoding {
+	d := decoding{book: s.book}
+	if s.truncate {
+		d.addresses = &addresses{}
+	}
+	return d
 }
 
 func (s *supervisor) stop() { close(s.worker.in) }
@@ -106,7 +116,8 @@ func (s *supervisor) decode(u *unit, generation int64) *unit {
 
 // isolate decodes frame by frame after a panic and sets aside those that panic.
 func (s *supervisor) isolate(u *unit, generation int64) {
-	var d decoding
+	fresh := func() decoding { d := s.decoding(); d.book = nil; return d }
+	d := fresh()
 	u.batch.Reset(u.rec)
 	u.filtered = u.filtered[:0]
 	at := 0
@@ -118,7 +129,7 @@ func (s *supervisor) isolate(u *unit, generation int64) {
 			u.batch.Events, u.batch.Rejects = u.batch.Events[:events], u.batch.Rejects[:rejects]
 			u.filtered = u.filtered[:dropped]
 			u.setAside = append(u.setAside, s.entry(u, generation, int32(i), err.Error(), frame))
-			d = decoding{} // half-way through an event
+			d = fresh() // half-way through an event
 		}
 	}
 }
@@ -128,7 +139,7 @@ func (s *supervisor) entry(u *unit, generation int64, ordinal int32, reason stri
 	return millrace.SetAside{
 		Partition: r.Partition, Generation: generation, Offset: r.Offset, Ordinal: ordinal,
 		Time: s.now().UnixNano(), Project: r.Project, Source: r.Source, Stage: stageDecode, Reason: reason,
-		Payload: hidden(u, payload),
+		Payload: hidden(u, payload, s.truncate),
 	}
 }
 

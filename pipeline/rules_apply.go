@@ -31,6 +31,8 @@ type decoding struct {
 	book  *RuleBook    // is told what rules did, and paths to learn from; may be nil
 	paths pathList     // of this record
 	note  func(string) // adds to paths
+
+	addresses *addresses // truncates those of clients; may be nil
 }
 
 // use notes that a program is used, and lets go of what the scratch keeps of the
@@ -74,7 +76,13 @@ func (d *decoding) all(u *unit) {
 	if u.rules == nil {
 		d.decoder.Decode(&u.batch)
 		for i := range u.batch.Events {
-			annotate(&u.batch.Events[i])
+			e := &u.batch.Events[i]
+			annotate(e)
+			d.addresses.event(&u.batch, e)
+		}
+		for i := range u.batch.Rejects {
+			r := &u.batch.Rejects[i]
+			r.Example = d.addresses.example(r.Example)
 		}
 		return
 	}
@@ -91,7 +99,7 @@ func (d *decoding) frame(u *unit, ordinal int32, frame []byte) {
 	b := &u.batch
 	events, rejects := len(b.Events), len(b.Rejects)
 	d.decoder.DecodeFrame(b, ordinal, frame)
-	if u.rules != nil && len(b.Rejects) > rejects {
+	if len(b.Rejects) > rejects {
 		r := &b.Rejects[len(b.Rejects)-1]
 		r.Example = d.hide(u, ordinal, r.Example)
 	}
@@ -101,36 +109,44 @@ func (d *decoding) frame(u *unit, ordinal int32, frame []byte) {
 	e := &b.Events[events]
 	annotate(e)
 	if u.rules == nil {
+		d.addresses.event(b, e)
 		return
 	}
 	v := d.apply(u, e)
 	if !v.Dropped {
 		annotate(e) // a rule may have brought a stack trace to light
+		d.addresses.event(b, e)
 		return
 	}
 	u.rules.Mask(b, e, &d.scratch)
+	d.addresses.event(b, e)
 	u.filtered = append(u.filtered, filtered{ordinal, v.Reason, e.Weight, millrace.Example([]byte(e.Message))})
 	u.droppedUntil = max(u.droppedUntil, min(e.Time, u.rec.Arrived))
 	b.Drop()
 }
 
+// hides reports whether the texts of u's record are not kept as they are.
+func (d *decoding) hides(u *unit) bool {
+	return d.addresses != nil || u.rules != nil && u.rules.Masks()
+}
+
 // hide masks a text that is kept although it did not become an event.
 func (d *decoding) hide(u *unit, ordinal int32, text string) string {
 	if u.rules == nil || !u.rules.Masks() {
-		return text
+		return d.addresses.example(text)
 	}
 	e := u.batch.Add(ordinal)
 	e.Message = text
 	u.rules.Mask(&u.batch, e, &d.scratch)
 	text = millrace.Example([]byte(e.Message))
 	u.batch.Drop()
-	return text
+	return d.addresses.example(text)
 }
 
 // hideRefused masks the examples of what was refused at the door. None is left
 // unmasked if that panics.
 func (d *decoding) hideRefused(u *unit) {
-	if u.rules == nil || !u.rules.Masks() {
+	if !d.hides(u) {
 		return
 	}
 	refused := u.rec.Refused
@@ -144,10 +160,11 @@ func (d *decoding) hideRefused(u *unit) {
 }
 
 // hidden is what is kept of a payload that a stage failed on: nothing if the
-// rules hide something, since what failed cannot be relied on to hide it.
-func hidden(u *unit, payload []byte) []byte {
-	if u.rules != nil && u.rules.Masks() {
-		return fmt.Appendf(nil, "(%d bytes that the rules of the source might mask)", len(payload))
+// rules or the options hide something, since what failed cannot be relied on to
+// hide it.
+func hidden(u *unit, payload []byte, truncate bool) []byte {
+	if truncate || u.rules != nil && u.rules.Masks() {
+		return fmt.Appendf(nil, "(%d bytes in which something might have to be hidden)", len(payload))
 	}
 	return bytes.Clone(payload)
 }
