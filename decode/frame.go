@@ -27,8 +27,8 @@ const (
 type Limits struct {
 	MaxLine  millrace.Bytes // bytes of one line without its end
 	MaxEvent millrace.Bytes // bytes of the joined lines of one event
-	// MaxEvents is the most events of a structured body, or of an array, each of
-	// which takes memory besides its bytes; 0 is no limit.
+	// MaxEvents is the most events and refused parts of a body, each of which takes
+	// memory besides its bytes; 0 is no limit.
 	MaxEvents int
 }
 
@@ -75,8 +75,7 @@ var bom = []byte("\xEF\xBB\xBF")
 // Of auto and json a body may also be an array of objects (frame_array.go).
 //
 // The error is ErrInvalid for an unknown format and for a structured one, which
-// Split is for, ErrTooLarge for an array of more than lim.MaxEvents; then res is
-// empty.
+// Split is for, ErrTooLarge for more than lim.MaxEvents; then res is empty.
 // It costs one pass to find lines, one for UTF-8 and, for JSON, one to check
 // it; it allocates only to grow res and for refused lines.
 func Frame(name string, body []byte, lim Limits, res *Framing) error {
@@ -108,6 +107,10 @@ func Frame(name string, body []byte, lim Limits, res *Framing) error {
 		}
 	}
 	s.run()
+	if s.full() {
+		res.Events, res.Refused = res.Events[:0], res.Refused[:0]
+		return tooManyEvents(lim.MaxEvents)
+	}
 	return nil
 }
 
@@ -127,12 +130,17 @@ type framer struct {
 	failed int
 }
 
+// full reports whether there is more than lim.MaxEvents allows.
+func (s *framer) full() bool {
+	return s.lim.MaxEvents > 0 && len(s.res.Events)+len(s.res.Refused) > s.lim.MaxEvents
+}
+
 func (s *framer) run() {
 	start := 0
 	if bytes.HasPrefix(s.body, bom) {
 		start = len(bom)
 	}
-	for n := 1; start < len(s.body); n++ {
+	for n := 1; start < len(s.body) && !s.full(); n++ {
 		end, text := len(s.body), len(s.body)
 		if i := bytes.IndexByte(s.body[start:], '\n'); i >= 0 {
 			text = start + i

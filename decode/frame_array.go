@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"unicode/utf8"
-
-	"github.com/millrace/millrace"
 )
 
 // A body of format auto or json may be an array of objects instead of lines, as
@@ -58,7 +56,7 @@ func (s *framer) asArrays() (done bool, err error) {
 	}
 	s.res.Events, s.res.Refused = s.res.Events[:0], s.res.Refused[:0]
 	if !fits {
-		return true, errTooManyElements(s.lim)
+		return true, tooManyEvents(s.lim.MaxEvents)
 	}
 	return false, nil
 }
@@ -138,9 +136,4 @@ func (s *framer) rest(i, pos, n int) {
 	s.wrong = pos < len(s.body) && s.f.json == jsonLikely
 	s.refuse(Span{min(i, len(s.body)), len(s.body), n}, ReasonBadJSON, fmt.Sprintf(
 		"byte %d of %d: the array breaks off or is no JSON there; what follows is refused as one", pos+1, len(s.body)))
-}
-
-func errTooManyElements(lim Limits) error {
-	return millrace.Errorf(millrace.ErrTooLarge,
-		"body: more elements than the limit of %d (ingest.max_lines); nothing of this request was stored", lim.MaxEvents)
 }

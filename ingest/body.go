@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
 	"github.com/millrace/millrace/internal/linecut"
 )
 
@@ -39,15 +40,16 @@ type body struct {
 	size int64  // of the body before that, decompressed
 	cut  linecut.Cutter
 	// Set before read: whole is a body that is no lines, of which nothing is cut;
-	// snappy is one that is a snappy block unless it says otherwise.
-	whole, snappy bool
-	wire          wire
-	gz            *gzip.Reader
-	zs            *zstd.Decoder
-	inflaters     inflaters
-	taken         int64 // from the budget
-	mem           *budget
-	share         share // whose the memory is
+	// snappy is one that is a snappy block unless it says otherwise, arrays one of
+	// lines unless it begins as an array of objects.
+	whole, snappy, arrays bool
+	wire                  wire
+	gz                    *gzip.Reader
+	zs                    *zstd.Decoder
+	inflaters             inflaters
+	taken                 int64 // from the budget
+	mem                   *budget
+	share                 share // whose the memory is
 }
 
 // read reads r's body within the limits. The result is in b.buf until release.
@@ -88,13 +90,17 @@ func (b *body) release() {
 		b.taken = 0
 	}
 	b.share.close()
-	b.wire, b.whole, b.snappy = wire{}, false, false
+	b.wire, b.whole, b.snappy, b.arrays = wire{}, false, false, false
 }
 
 // decompressor returns the reader of the plain body and a guess of its size.
 func (b *body) decompressor(r *http.Request, o *Options) (src io.Reader, hint int64, err error) {
 	length := max(r.ContentLength, 0)
-	switch enc := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); enc {
+	enc := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
+	if enc == "snappy" && b.snappy { // some clients say so
+		enc = ""
+	}
+	switch enc {
 	case "", "identity":
 		if b.snappy {
 			return b.unsnappy(length, o)
@@ -203,7 +209,11 @@ func (b *body) fill(src io.Reader, o *Options) error {
 		if b.size += int64(n); b.size > int64(o.MaxBody) {
 			return errBodySize(o)
 		}
-		b.buf = b.cut.Added(b.buf[:len(b.buf)+n], n)
+		b.buf = b.buf[:len(b.buf)+n]
+		if b.arrays {
+			b.look(o)
+		}
+		b.buf = b.cut.Added(b.buf, n)
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil
 		}
@@ -230,8 +240,22 @@ func atEnd(src io.Reader, o *Options) error {
 // lineMemory is what framing keeps per line: a span and the length of a frame.
 const lineMemory = 32
 
+// look looks whether the body, of which there is a beginning, is an array of
+// objects; of that no line is cut. Its lines were not long enough for that yet.
+func (b *body) look(o *Options) {
+	array, known := decode.ArrayBody(b.buf)
+	if array {
+		b.whole, b.cut.Max = true, int(o.MaxBody)
+	}
+	b.arrays = !known
+}
+
 // takeLines accounts for the memory that framing will take.
 func (b *body) takeLines(o *Options) error {
+	if array, _ := decode.ArrayBody(b.buf); b.whole && array { // else lines were cut
+		commas := bytes.Count(b.buf, []byte{','})
+		return b.take(int64(min(commas, o.MaxLines)+1) * lineMemory)
+	}
 	lines := bytes.Count(b.buf, []byte{'\n'}) + 1
 	if lines > o.MaxLines+1 { // the last may be empty
 		return millrace.Errorf(millrace.ErrTooLarge,

@@ -115,19 +115,16 @@ func (h *Handler) SetOptions(opts Options) {
 // ServeHTTP serves POST (a body of lines), GET (one event as parameters, see
 // beacon.go) and OPTIONS (browsers ask before they send).
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Any page may read the answer, which says nothing it did not send. Without
-	// credentials: a cookie does not count across origins.
-	w.Header().Set("Access-Control-Allow-Origin", "*")
+	if r.Method == http.MethodOptions {
+		preflight(w, r)
+		return
+	}
+	allowOrigin(w, r)
 	switch r.Method {
 	case http.MethodPost:
 		h.post(w, r)
 	case http.MethodGet:
 		h.beacon(w, r)
-	case http.MethodOptions:
-		w.Header().Set("Access-Control-Allow-Methods", "POST, GET")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Millrace-Key, X-Millrace-Client, X-Millrace-Seq")
-		w.Header().Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Allow", "POST, GET, OPTIONS")
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -206,17 +203,23 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, q *request) err
 	}
 	defer release()
 	rc := http.NewResponseController(w)
-	q.body.whole = decode.Structured(q.format)
+	structured := decode.Structured(q.format)
+	q.body.whole, q.body.arrays = structured || q.formField != "", decode.MayBeArray(q.format)
 	if err := q.body.read(rc, r, q.opts, &h.mem, h.deps.Now); err != nil {
 		return err
 	}
-	if q.body.whole {
+	if q.formField != "" {
+		if err := q.unform(r); err != nil {
+			return err
+		}
+	}
+	if structured {
 		return h.storePieces(r, q, nil)
 	}
 	if err := q.body.takeLines(q.opts); err != nil {
 		return err
 	}
-	lim := decode.Limits{MaxLine: q.opts.MaxLine, MaxEvent: maxRecord}
+	lim := decode.Limits{MaxLine: q.opts.MaxLine, MaxEvent: maxRecord, MaxEvents: q.opts.MaxLines}
 	if err := decode.Frame(q.format, q.body.buf, lim, &q.framing); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type params struct {
 	rules                       int64 // version, as of the append
 	service, host, env, release string
 	sender                      string
+	formField                   string // the body is a form, of which this field counts
 	client                      string // empty if it gave none
 	seq                         int64
 
@@ -67,6 +68,11 @@ func (q *params) parse(r *http.Request, p *auth.Principal, o *Options) error {
 		into *string
 	}{{"service", &q.service}, {"host", &q.host}, {"env", &q.env}, {"release", &q.release}} {
 		if *f.into, err = field(f.name, values.Get(f.name)); err != nil {
+			return err
+		}
+	}
+	if r.Method == http.MethodPost { // a beacon may have a parameter of that name
+		if q.formField, err = field("field", values.Get("field")); err != nil {
 			return err
 		}
 	}

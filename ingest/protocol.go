@@ -47,7 +47,7 @@ func (h *Handler) Routes() []Route {
 
 // protocolRoutes has the routes of each protocol.
 var protocolRoutes = []func(*Handler) []Route{
-	(*Handler).sentryRoutes,
+	(*Handler).sentryRoutes, (*Handler).lokiRoutes, (*Handler).logplexRoutes, (*Handler).exceptionRoutes,
 }
 
 // serve returns the endpoint of a protocol.
