@@ -248,6 +248,9 @@ func TestDecodeBulk(t *testing.T) {
 			`  service={"name":"s","version":"1.2","environment":"e"}`+"\n"+`  host={"name":"h"}`+"\n"+`  trace={"id":"t"}`)
 	f("", `{"create":{}}`, `{"message":"m","url":{"path":"/a","extension":"b"},"http":{"response":{"status_code":200}}}`, `access message=m`+"\n"+`  url_fields={"path":"/a","extension":"b"}`+"\n"+
 		`  http={"response":{"status_code":200}}`+"\n"+`  url="/a"`+"\n"+`  status=200`)
+	f("", `{"create":{}}`, `{"message":"m","agent":{"type":"filebeat"},"user_agent":{"original":"curl","name":"c"},"url":{"path":"/a"},"http":{"response":{"status_code":200}}}`,
+		`access message=m`+"\n"+`  agent={"type":"filebeat"}`+"\n"+`  user_agent_fields={"original":"curl","name":"c"}`+"\n"+`  url_fields={"path":"/a"}`+"\n"+
+			`  http={"response":{"status_code":200}}`+"\n"+`  url="/a"`+"\n"+`  status=200`+"\n"+`  user_agent="curl"`)
 	f("", `{"create":{}}`, `{"message":"m","error.stack_trace":"java.lang.Error: x"}`, `log multiline message=m`+"\n"+`  error.stack_trace="java.lang.Error: x"`)
 }
 

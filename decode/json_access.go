@@ -22,6 +22,10 @@ var accessNames = [slotCount]string{
 
 // accessMember appends a field as attribute and notes it for its slot.
 func (d *Decoder) accessMember(e *millrace.Event, f field, key string, v millrace.Value) {
+	if v.Kind() == millrace.ValueJSON { // ECS has an object agent, which is no browser
+		e.Extend().Set(key, v)
+		return
+	}
 	js, s, rank := &d.js, f.slot, f.rank
 	had := js.rank[s]
 	if had > 0 && js.attr[s] >= 0 && e.Attrs[js.attr[s]].Key == key { // a duplicate key
