@@ -87,6 +87,7 @@ client-tools:
 	  cp internal/clienttest/python/requirements.txt "$$dir/"; }
 	@dir="$(CLIENTS)/collector"; src=internal/clienttest/collector; mkdir -p "$$dir"; cat $$src/go.mod $$src/go.sum $$src/main.go | cmp -s - "$$dir/stamp" && test -x "$$dir/collector" || { \
 	  (cd $$src && go build -trimpath -ldflags='-s -w' -o "$$dir/collector" .) && cat $$src/go.mod $$src/go.sum $$src/main.go > "$$dir/stamp"; }
+	@./scripts/client-syslog.sh "$(CLIENTS)"
 
 test-clients: build client-tools ## tests with real clients: collectors, shippers, SDKs
 	cd internal/clienttest && MILLRACE_CLIENTS=1 MILLRACE_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./...

@@ -3,6 +3,7 @@ package clienttest
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,6 +71,9 @@ func Start(t *testing.T, config string, args ...string) *Server {
 	Require(t)
 	s := &Server{t: t, dir: t.TempDir(), args: args, Addr: FreeAddr(t)}
 	s.URL = "http://" + s.Addr
+	if strings.HasPrefix(config, "tls:") {
+		s.URL = "https://" + s.Addr
+	}
 	if config != "" {
 		path := filepath.Join(s.dir, "millrace.yaml")
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
@@ -81,6 +85,9 @@ func Start(t *testing.T, config string, args ...string) *Server {
 	t.Cleanup(s.Kill)
 	return s
 }
+
+// client takes the certificates that tests make for the server.
+var client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
 // FreeAddr returns an address that was free a moment ago.
 func FreeAddr(t *testing.T) string {
@@ -123,7 +130,7 @@ func (s *Server) Restart() {
 	s.cmd, s.exited = cmd, make(chan struct{})
 	go func(done chan struct{}) { _ = cmd.Wait(); close(done) }(s.exited)
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(s.URL + "/readyz")
+		resp, err := client.Get(s.URL + "/readyz")
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -156,7 +163,7 @@ func (s *Server) sql(query string) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.Post(s.URL+"/api/v1/sql", "application/json", bytes.NewReader(body))
+	resp, err := client.Post(s.URL+"/api/v1/sql", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package clienttest
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +38,7 @@ func Snippet(t *testing.T, page, language string, n int, replace ...string) stri
 // Key creates a key that may bring events and returns it.
 func (s *Server) Key() string {
 	s.t.Helper()
-	resp, err := http.Post(s.URL+"/api/v1/keys", "application/json", bytes.NewReader([]byte(`{"name":"client","project":"default","scope":"ingest"}`)))
+	resp, err := client.Post(s.URL+"/api/v1/keys", "application/json", bytes.NewReader([]byte(`{"name":"client","project":"default","scope":"ingest"}`)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
