@@ -164,23 +164,6 @@ func (c *Config) shareUnembedded(d *Config) {
 	}
 }
 
-// shareUnembedded gives the memory that the embedded database does not take to what
-// waits to be stored. A server merges what it gets again and again, the more often
-// the smaller it comes: so it comes in larger pieces, while a row group is all that
-// the embedded one asks for.
-func (c *Config) shareUnembedded(d *Config) {
-	p, free := &c.Pipeline, float64(c.Store.Memory)
-	if p.FlushRows == d.Pipeline.FlushRows {
-		p.FlushRows *= 4
-	}
-	if p.FlushBytes == d.Pipeline.FlushBytes { // two buffers, and a third is being sent
-		p.FlushBytes += millrace.Bytes(free / 8)
-	}
-	if p.RollupMemory == millrace.Bytes(float64(d.Pipeline.RollupMemory)*float64(c.Memory)/float64(d.Memory)) {
-		p.RollupMemory += millrace.Bytes(free / 4)
-	}
-}
-
 // Compile returns the rollups: the defaults and the configured ones, by name.
 // The configuration must be valid.
 func (c *Config) Compile() []*rollup.Rollup {
