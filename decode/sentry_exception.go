@@ -18,8 +18,8 @@ import (
 // module.Type as these languages print it.
 //
 // stacktrace.frames has the oldest call first; ours is the innermost. A frame's
-// file is filename, or abs_path; its module is module, or the last element of
-// package (a native image); in_app is false unless it is said to be true. Where
+// file is filename, or abs_path; its module is module, or package (the path of a
+// native image, by which its frames are told from the system's); in_app is false unless it is said to be true. Where
 // an address lies in an image of debug_meta, the frame gets the image's build id
 // and its offset in it.
 //
@@ -207,7 +207,7 @@ func (d *Decoder) sentryFrame(s *sentryState, at int) int {
 		f.File = path
 	}
 	if f.Module == "" {
-		f.Module = image[strings.LastIndexAny(image, `/\`)+1:]
+		f.Module = image
 	}
 	return end
 }
@@ -398,7 +398,7 @@ func (d *Decoder) sentryImages(s *sentryState) {
 		}
 		f.Offset, f.Build = f.Address-m.addr, m.build()
 		if f.Module == "" {
-			f.Module = m.name[strings.LastIndexAny(m.name, `/\`)+1:]
+			f.Module = m.name
 		}
 	}
 }

@@ -175,8 +175,8 @@ func TestSentryExceptions(t *testing.T) {
 	f(`{"platform":"native","exception":{"values":[{"type":"SIGSEGV"}]},"threads":{"values":[{"current":true,"stacktrace":{"frames":[{"function":"no"}]}},`+
 		`{"crashed":true,"stacktrace":{"frames":[{"instruction_addr":"0x10f0","package":"/usr/lib/libx.so"},{"instruction_addr":"0x2004"}]}}]},`+
 		`"debug_meta":{"images":[{"image_addr":"0x2000","image_size":16,"debug_id":"AB-CD","code_file":"/bin/app"},{"image_addr":"0x1000","image_size":4096,"code_id":"ef01"}]}}`,
-		`{"language":"native","exception":{"type":"SIGSEGV","frames":[{"module":"app","build":"abcd","address":8196,"offset":4,"in_app":false},`+
-			`{"module":"libx.so","build":"ef01","address":4336,"offset":240,"in_app":false}]}}`)
+		`{"language":"native","exception":{"type":"SIGSEGV","frames":[{"module":"/bin/app","build":"abcd","address":8196,"offset":4,"in_app":false},`+
+			`{"module":"/usr/lib/libx.so","build":"ef01","address":4336,"offset":240,"in_app":false}]}}`)
 	f(`{"threads":[{"crashed":true,"stacktrace":{"frames":[{"raw_function":"f"}]}}]}`, `{"exception":{"frames":[{"function":"f","in_app":false}]}}`)
 	f(`{"threads":[{"current":true,"stacktrace":{"frames":[{"raw_function":"f"}]}}]}`, `null`)
 	f(`{"exception":{"values":[null]}}`, `null`)

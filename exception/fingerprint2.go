@@ -1,6 +1,7 @@
 package exception
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -20,10 +21,13 @@ import (
 //	              the outermost exception that has a message, "message", Message
 //	              normalised
 //
-// An exception equal to the one around it (type and frames) is left out: a
-// wrapper that wraps its own kind again. Frames that a cause shares with the
+// An exception equal to the one around it (type and frames, or the same type
+// without frames that count) is left out: a wrapper that wraps its own kind again. Frames that a cause shares with the
 // exception around it count once, where they were printed ("... 12 more") or
 // repeated (Sentry's SDKs).
+//
+// Of a native process that ended itself the library's function that called abort
+// counts too, before the application's frames.
 //
 // Frames: those in the application that people wrote (see skipFrame), innermost
 // 32, each once; if there is none in the whole tree, the innermost 8 of all that
@@ -152,7 +156,7 @@ func (c *collector) tree(e *millrace.Exception) {
 		parts := c.partCount()
 		before := c.used
 		c.one(e, outer, depth)
-		if outer != nil && slices.Equal(previous, c.buf[start:]) {
+		if outer != nil && (slices.Equal(previous, c.buf[start:]) || c.used == before && bytes.HasPrefix(previous, c.buf[start:])) {
 			c.buf, c.used = c.buf[:start], before
 			c.repeated(parts)
 		} else {
@@ -194,7 +198,7 @@ func (c *collector) one(e, outer *millrace.Exception, depth int) {
 	c.buf = append(c.buf, "type\x00"...)
 	from := len(c.buf)
 	var why reasons
-	c.buf, why = appendName(c.buf, c.language, e.Type)
+	c.buf, why = appendType(c.buf, c.language, e.Type)
 	c.note("type", depth, e.Type, c.buf[from:], why)
 	c.buf = append(c.buf, 0)
 	own := len(e.Frames)
@@ -207,22 +211,42 @@ func (c *collector) one(e, outer *millrace.Exception, depth int) {
 	}
 	var seen [fingerprintApp]hash
 	n := 0
+	if blamed := c.blamed(e.Frames[:own]); blamed >= 0 {
+		f := e.Frames[blamed]
+		f.InApp = true
+		c.frame(&f, depth, seen[:], 0)
+	}
 	for i := range e.Frames {
 		f := &e.Frames[i]
-		if i >= own {
+		switch {
+		case i >= own:
 			c.noteFrame(f, depth, nil, whyShared)
-			continue
-		}
-		if n == limit {
-			if c.explain == nil {
-				break
-			}
+		case n == limit:
 			c.noteFrame(f, depth, nil, whyLimit)
-			continue
+		default:
+			n = c.frame(f, depth, seen[:], n)
 		}
-		n = c.frame(f, depth, seen[:], n)
 	}
 	c.used += n
+}
+
+// blamed returns the index of the library's frame that ended a native process on
+// purpose: the one that called abort, if it has a name; else -1. It tells two
+// faults below one call of the application apart.
+func (c *collector) blamed(frames []millrace.Frame) int {
+	if c.system || c.language != langNative && c.language != langCocoa {
+		return -1
+	}
+	for i := range frames {
+		switch f := &frames[i]; {
+		case nativeEnd(f.Function):
+		case i == 0 || f.InApp || f.Function == "":
+			return -1
+		default:
+			return i
+		}
+	}
+	return -1
 }
 
 // frame adds one frame unless it does not count, and returns how many there are.

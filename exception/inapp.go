@@ -1,6 +1,11 @@
 package exception
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace"
+)
 
 // Which frames are the application's own. The lists name what runtimes and
 // package managers install; everything else is the application.
@@ -98,6 +103,107 @@ func rubyInApp(file string) bool {
 
 func dartInApp(file string) bool {
 	return file != "" && !strings.HasPrefix(file, "dart:") && !strings.HasPrefix(file, "package:flutter/")
+}
+
+// MarkInApp decides by the rules of the language which frames of r are the
+// application's, where the sender did not say: if it marked no frame at all, as a
+// Frame does not tell "no" from silence.
+func MarkInApp(r *millrace.Report) {
+	if r == nil || anyInApp(r.Exception, maxNested) {
+		return
+	}
+	for i := range r.Threads {
+		if slices.ContainsFunc(r.Threads[i].Frames, func(f millrace.Frame) bool { return f.InApp }) {
+			return
+		}
+	}
+	markTree(r.Language, r.Exception)
+	for i := range r.Threads {
+		markFrames(r.Language, r.Threads[i].Frames)
+	}
+}
+
+// anyInApp looks through a tree that is at most depth groups deep.
+func anyInApp(e *millrace.Exception, depth int) bool {
+	for ; e != nil && depth > 0; e = e.Cause {
+		if slices.ContainsFunc(e.Frames, func(f millrace.Frame) bool { return f.InApp }) {
+			return true
+		}
+		for _, list := range [...][]*millrace.Exception{e.Related, e.Members} {
+			for _, x := range list {
+				if anyInApp(x, depth-1) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func markTree(language string, e *millrace.Exception) {
+	for ; e != nil; e = e.Cause {
+		markFrames(language, e.Frames)
+		for _, list := range [...][]*millrace.Exception{e.Related, e.Members} {
+			for _, x := range list {
+				markTree(language, x)
+			}
+		}
+	}
+}
+
+func markFrames(language string, frames []millrace.Frame) {
+	for i := range frames {
+		frames[i].InApp = inApp(language, &frames[i])
+	}
+}
+
+// inApp decides for frames that come without a flag.
+func inApp(language string, f *millrace.Frame) bool {
+	switch language {
+	case langJava:
+		return javaInApp(f.Module)
+	case langPython:
+		return pythonInApp(f.File)
+	case langGo:
+		return goInApp(f.Module, f.File)
+	case langScript:
+		return scriptInApp(f.File)
+	case langDotnet:
+		return dotnetInApp(f.Module)
+	case langPHP:
+		return phpInApp(f.File)
+	case langRuby:
+		return rubyInApp(f.File)
+	case langDart:
+		return dartInApp(f.File)
+	case langRust:
+		return rustInApp(f)
+	case langCocoa, langNative:
+		if f.Module == "" && f.Function == "" {
+			return false
+		}
+		return appleInApp(baseName(f.Module), pathOnly(f.Module)) && !nativeRuntime(f.Function) && !nativeStandard(f.Function)
+	}
+	return true
+}
+
+// pathOnly returns s if it is a path, "" if it is the name of an image.
+func pathOnly(s string) string {
+	if strings.ContainsAny(s, `/\`) {
+		return s
+	}
+	return ""
+}
+
+// nativeStandard: names of the C++ standard library, which is linked into the
+// application's images.
+func nativeStandard(function string) bool {
+	for _, p := range [...]string{"std::", "__gnu_cxx::", "__cxxabi", "boost::", "operator new", "operator delete", "__swift_", "swift_", "objc_"} {
+		if strings.HasPrefix(function, p) {
+			return true
+		}
+	}
+	return false
 }
 
 func set(words string) map[string]bool {

@@ -76,8 +76,13 @@ func skipFrame(language string, f *millrace.Frame, system bool) reasons {
 			return whyProxy
 		}
 	case langNative, langCocoa, langRust:
-		if nativeEnd(f.Function) {
+		switch {
+		case nativeEnd(f.Function):
 			return whyRuntime
+		case strings.HasPrefix(f.Function, "__swift_"), strings.HasPrefix(f.Function, "block_destroy_helper"),
+			strings.HasPrefix(f.Function, "block_copy_helper"), strings.HasPrefix(f.Function, "__copy_helper_block_"),
+			strings.HasPrefix(f.Function, "__destroy_helper_block_"):
+			return whyProxy
 		}
 	case langPHP:
 		if f.Function == "{main}" {
@@ -236,7 +241,16 @@ func appendFile(dst []byte, s string, elements int) ([]byte, reasons) {
 	return dst, why
 }
 
-// appendName appends the normalised form of a type, module or function.
+// appendType appends the normalised form of a type. Signals and exit codes are
+// types ("0xc000000d / 0x00000000") and stay.
+func appendType(dst []byte, language, s string) ([]byte, reasons) {
+	if strings.HasPrefix(s, "0x") {
+		return append(dst, s...), 0
+	}
+	return appendName(dst, language, s)
+}
+
+// appendName appends the normalised form of a module or function.
 func appendName(dst []byte, language, s string) ([]byte, reasons) {
 	var why reasons
 	if cut := cutGenerated(language, s); len(cut) < len(s) {

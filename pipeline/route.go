@@ -14,6 +14,7 @@ var stackAttrs = []string{
 // fingerprint and frames become attributes that rollups and pages know.
 func annotate(e *millrace.Event) {
 	if e.Report != nil {
+		exception.MarkInApp(e.Report)
 		// What rules hide later must not come back from it.
 		ex := e.Report.Exception
 		e.Report = nil
