@@ -47,6 +47,7 @@ type server struct {
 	backfill *pipeline.Backfills
 	disk     *diskGuard
 	lag      *lagGuard
+	full     *storeDiskGuard // nil with the embedded database
 	memory   *memoryGuard
 	node     *node
 	probes   *probes
@@ -215,6 +216,9 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	s.ingest.SeedClients(seeds)
+	if err := s.seedIDs(ctx); err != nil {
+		return nil, err
+	}
 	s.query = query.New(query.Deps{
 		Store: s.store, Schemas: s.status.schemas, Now: s.now,
 		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
@@ -276,6 +280,9 @@ func (s *server) pressure() error {
 		return err
 	}
 	if err := s.lag.pressure(); err != nil {
+		return err
+	}
+	if err := s.full.pressure(); err != nil {
 		return err
 	}
 	return s.queue.Pressure()
