@@ -53,7 +53,7 @@ func (s *server) openStore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.store = db
+		s.store, s.full = db, &storeDiskGuard{high: &s.disk.high, ask: db.Disk}
 		return nil
 	}
 	opts := s.cfg.Store

@@ -298,6 +298,9 @@ func (s *server) runNode(ctx context.Context) {
 		report := func(err error) { s.node.fault("lag", err) }
 		report(s.lag.look(ctx))
 		s.work.Go(func() { s.lag.run(ctx, report) })
+		if s.full != nil {
+			s.work.Go(func() { s.full.run(ctx, func(err error) { s.node.fault("disks of ClickHouse", err) }) })
+		}
 	}
 	if s.cfg.Shared() { // others change rules, too
 		s.work.Go(func() {
