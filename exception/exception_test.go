@@ -197,9 +197,9 @@ func BenchmarkFingerprint(b *testing.B) {
 	}
 }
 
-// FuzzParse: no panic; strings of frames are parts of the text; what Parse finds
-// HasTrace has announced; the same text gives the same fingerprint; the frames
-// are valid JSON.
+// FuzzParse: strings of frames are parts of the text but for the addresses of
+// Safari's extensions, which are put together; what Parse finds HasTrace has
+// announced; the same text gives the same fingerprint; the frames are JSON.
 func FuzzParse(f *testing.F) {
 	for _, file := range []string{"testdata/traces.txt", "testdata/raw-traces.txt"} {
 		script, err := os.ReadFile(file)
@@ -227,7 +227,7 @@ func FuzzParse(f *testing.F) {
 		for c := e; c != nil; c = c.Cause {
 			for _, fr := range c.Frames {
 				for _, s := range []string{fr.Module, fr.Function, fr.File} {
-					if !strings.Contains(text, s) {
+					if !strings.Contains(text, s) && !strings.Contains(s, "-extension:") {
 						t.Fatalf("%q is not in the text", s)
 					}
 				}

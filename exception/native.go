@@ -149,8 +149,8 @@ func gdbFrame(f *millrace.Frame, s string) bool {
 	} else if i = strings.LastIndexByte(s, ' '); i > 0 && strings.HasPrefix(s[i+1:], "/") && located {
 		setLocation(f, s[i+1:])
 		s = s[:i]
-	} else if i > 0 && located && f.Address > 0 && strings.HasPrefix(s, "in ") {
-		f.Module, s = s[3:], ""
+	} else if f.Address > 0 && strings.HasPrefix(s, "/") {
+		f.Module, s = s, ""
 	}
 	f.Function = nativeName(s)
 	return located && (f.Function != "" || f.Address > 0)

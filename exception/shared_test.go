@@ -409,6 +409,13 @@ func TestCrashReports(t *testing.T) {
 	}
 }
 
+// TestCrashTexts runs testdata/crashes.txt.
+func TestCrashTexts(t *testing.T) {
+	script(t, "testdata/crashes.txt", func(_, input string) string {
+		return summary(exception.ReadCrash([]byte(input)))
+	})
+}
+
 func crashDeviations(dir string) map[string]string {
 	if dir == "sentrycrash-json" {
 		return map[string]string{
