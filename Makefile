@@ -131,6 +131,7 @@ fuzz: check-compilers ## every fuzz target for FUZZTIME each
 
 lint: check-compilers ## vet, golangci-lint and the formatting
 	go vet ./...
+	cd internal/clienttest && go vet ./...
 	$(TOOL) golangci-lint run
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	  if [ -n "$$out" ]; then echo "not formatted; make fmt mends it:"; echo "$$out"; exit 1; fi
