@@ -246,13 +246,20 @@ func sentryProject(r *http.Request) string {
 	return project
 }
 
-func sentryAnswer(w http.ResponseWriter, _ *http.Request, q *request) {
+func sentryAnswer(w http.ResponseWriter, r *http.Request, q *request) {
 	body := map[string]string{}
 	if id := sentryEventID(q); id != "" {
 		body["id"] = id
 	}
 	if n := q.answer.rejectedTotal; n > 0 {
 		w.Header().Set("X-Sentry-Error", headerText(strconv.Itoa(n)+" items refused; the first: "+q.answer.rejected[0].Error))
+	}
+	// The SDK for browsers reads no answer, and to Chromium a request whose answer
+	// nobody has read is one under way: it is refused with others, of its
+	// keepalive fetches, beyond 64 KiB, ten errors. So pages get no body to read.
+	if r.Header.Get("Sec-Fetch-Mode") != "" {
+		w.Header().Set("Content-Length", "0")
+		return
 	}
 	sentryWrite(w, http.StatusOK, body)
 }
