@@ -48,6 +48,7 @@ func (h *Handler) Routes() []Route {
 // protocolRoutes has the routes of each protocol.
 var protocolRoutes = []func(*Handler) []Route{
 	(*Handler).sentryRoutes, (*Handler).lokiRoutes, (*Handler).logplexRoutes, (*Handler).exceptionRoutes,
+	(*Handler).otlpRoutes,
 }
 
 // serve returns the endpoint of a protocol.

@@ -162,8 +162,19 @@ func (s *server) listening() []query.ListenStatus {
 // httpServer returns a server with the limits that all ports of HTTP have. How
 // long a body may take is ingest's affair.
 func (s *server) httpServer(handler http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC
 	return &http.Server{
-		Handler:           handler,
+		Handler:   handler,
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100,
+			SendPingTimeout:      time.Minute, // is the peer still there?
+			PingTimeout:          20 * time.Second,
+			WriteByteTimeout:     30 * time.Second,
+		},
 		ReadHeaderTimeout: 10 * time.Second, // the handshake of TLS is within it
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -196,10 +207,10 @@ func (s *server) serveIngest(ctx context.Context, ln net.Listener) error {
 	return <-stopped
 }
 
-// openGRPC opens the port of OTLP over gRPC.
-func (s *server) openGRPC(context.Context) error {
+// openGRPC opens the port of OTLP over gRPC, which every port of HTTP takes, too.
+func (s *server) openGRPC(ctx context.Context) error {
 	if s.cfg.Listen.OTLPGRPC == "" {
 		return nil
 	}
-	return millrace.Errorf(millrace.ErrInvalid, "listen.otlp_grpc: this build has no gRPC")
+	return s.openTCP(ctx, "otlp_grpc", "tcp", s.cfg.Listen.OTLPGRPC, []string{"h2"}, s.serveIngest)
 }
