@@ -101,7 +101,7 @@ func (d *Decoder) accessSlots(e *millrace.Event) {
 // keepObject gives an object that has the name of a canonical attribute another
 // one, unless the message is the whole line, which has it.
 func keepObject(e *millrace.Event, name string) {
-	kept := ""
+	var kept string
 	switch {
 	case e.Message == "":
 		return

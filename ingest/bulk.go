@@ -36,12 +36,14 @@ import (
 //     ?filter_path is obeyed; refresh, timeout, wait_for_active_shards and the
 //     like have no effect.
 //
-// Too much at a time: above the limits of a key each item gets 429, which is what
-// Elasticsearch does when a queue is full and what most clients retry. Vector,
-// Fluent Bit and Go's official client know a 429 of the whole request only, and
-// get that. When the server has no room at all the whole request is 429 (or 503)
-// before its body is read. rsyslog takes any JSON answer for an end of the
-// matter, so its connection is closed instead, after which it tries again.
+// Too much at a time: a request that is above the limits of its key has 429 for each
+// item, which is what Elasticsearch does when a queue is full and what most clients
+// retry. If nothing is left of the limits, or the server has no room, the request is
+// 429 (or 503) as a whole, before its body is read. Some clients lose documents by
+// the one or by the other: Vector, Fluent Bit and Go's official client know a 429 of
+// the whole only, the helper of elasticsearch-js one of items only, and each gets
+// what it knows. rsyslog takes any answer in JSON for an end of the matter, so its
+// connection is closed, after which it tries again.
 
 // bulkProtocol is how documents come. single tells that a body is one.
 func (c *elastic) bulkProtocol(single bool) *protocol {
@@ -84,7 +86,7 @@ func (c *elastic) refuseBulk(w http.ResponseWriter, r *http.Request, q *request,
 		c.answerBulk(w, r, q, nil)
 	case retryable(err) && isRsyslog(r):
 		panic(http.ErrAbortHandler) // see above
-	case millrace.ErrorCode(err) == millrace.ErrThrottled && len(q.pieces.Events) > 0 && !wantsWhole(r):
+	case millrace.ErrorCode(err) == millrace.ErrThrottled && !wantsWhole(r) && c.hasItems(w, r, q):
 		setRetryAfter(w, err)
 		c.answerBulk(w, r, q, err)
 	default:
@@ -115,6 +117,26 @@ func wantsWhole(r *http.Request) bool {
 		}
 	}
 	return false
+}
+
+// hasItems reports whether a request that is refused for now has items to refuse.
+// It reads the body of a client that loses it otherwise.
+func (c *elastic) hasItems(w http.ResponseWriter, r *http.Request, q *request) bool {
+	if len(q.pieces.Events) > 0 {
+		return true
+	}
+	if !strings.HasPrefix(r.UserAgent(), "elasticsearch-js") || q.body.wire.r != nil {
+		return false // or it has been read as far as it could
+	}
+	q.body.whole = true
+	if q.body.share.mem == nil {
+		q.body.share.open(&c.h.mem, q.keyID(), q.sender)
+	}
+	if q.body.read(http.NewResponseController(w), r, q.opts, &c.h.mem, c.h.deps.Now) != nil {
+		return false // the first error is the answer
+	}
+	extra, err := bulkExtra(r, false)
+	return err == nil && q.split(extra) == nil && len(q.pieces.Events) > 0
 }
 
 // answerBulk writes the result of each item. throttled is not nil if all that are

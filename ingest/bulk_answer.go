@@ -82,11 +82,11 @@ func (a *itemWriter) begin(took int64, failed bool) {
 }
 
 // name appends a field's name, and a comma if another was before it.
-func (a *itemWriter) name(any *bool, name string) {
-	if *any {
+func (a *itemWriter) name(another *bool, name string) {
+	if *another {
 		a.buf = append(a.buf, ',')
 	}
-	*any = true
+	*another = true
 	a.buf = append(a.buf, name...)
 }
 

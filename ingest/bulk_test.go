@@ -229,6 +229,11 @@ func TestBulkThrottled(t *testing.T) {
 	f.deps.Limits = noLimits{}
 	f.pressure = millrace.Errorf(millrace.ErrThrottled, "full")
 	want(t, f.es("POST", "/_bulk", body), 429, `"reason":"full"`)
+	f.wantBulk(t, "/_bulk", body, "200; index a 1 429 es_rejected_execution_exception; index a 400 mapper_parsing_exception", "User-Agent", "elasticsearch-js/9.5.1 (x)")
+	want(t, f.es("POST", "/_bulk", "junk", "User-Agent", "elasticsearch-js/9.5.1 (x)"), 429, `"reason":"full"`)
+	if w := f.es("GET", "/_cat/health", ""); w.Code != 200 {
+		t.Error("a health check is refused")
+	}
 	f.pressure = nil
 	f.err = millrace.Errorf(millrace.ErrUnavailable, "gone")
 	want(t, f.es("POST", "/_bulk", body), 503, `"type":"unavailable_shards_exception"`)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/auth"
 	"github.com/millrace/millrace/internal/problem"
 )
 
@@ -140,11 +141,20 @@ func (c *elastic) route(w http.ResponseWriter, r *http.Request, path []string) {
 		c.one.ServeHTTP(w, r)
 		return
 	}
-	if _, err := c.h.deps.Authorize(r, millrace.ScopeIngest); err != nil {
+	who, err := c.h.deps.Authorize(r, millrace.ScopeIngest)
+	if err != nil {
 		writeElasticError(w, r, err)
 		return
 	}
+	if len(path) == 2 && path[0] == "_cat" && r.UserAgent() == "" && c.busy(who) {
+		panic(http.ErrAbortHandler) // rsyslog, which asks whether it may go on
+	}
 	c.stub(w, r, path)
+}
+
+// busy reports whether documents would be refused for now.
+func (c *elastic) busy(who *auth.Principal) bool {
+	return c.h.deps.Pressure() != nil || c.h.deps.Limits.Admit(who, 0, 0) != nil
 }
 
 // elasticTypes are Elasticsearch's names of errors.

@@ -1,9 +1,11 @@
 package clienttest
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,9 @@ import (
 // elasticEvents is how many events each client sends; the server is killed when
 // a third of them has been handed over.
 const elasticEvents = 3000
+
+// feeder writes events to a client's input and closes it.
+type feeder func(w io.WriteCloser, line func(i int) string) error
 
 // feed writes events to a client, kills the server in the middle and starts it
 // again a moment later.
@@ -61,7 +66,7 @@ func (s *Server) checkEvents(source string) {
 }
 
 // runClient runs a program whose input is fed, and fails unless it ends well.
-func (s *Server) runClient(cmd *exec.Cmd, line func(int) string) {
+func (s *Server) runClient(cmd *exec.Cmd, line func(int) string, feed feeder) {
 	s.t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -74,7 +79,7 @@ func (s *Server) runClient(cmd *exec.Cmd, line func(int) string) {
 	}
 	ended := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer ended.Stop()
-	if err := s.feed(in, line); err != nil {
+	if err := feed(in, line); err != nil {
 		s.t.Errorf("%v\n%s", err, &out)
 	}
 	if err := cmd.Wait(); err != nil {
@@ -111,39 +116,99 @@ func TestElasticGo(t *testing.T) {
 	if out, err := exec.Command(goTool, "build", "-o", binary, file).CombinedOutput(); err != nil { // in this module, which has the client
 		t.Fatalf("%v\n%s", err, out)
 	}
-	s.runClient(exec.Command(binary), eventLine(true))
+	s.runClient(exec.Command(binary), eventLine(true), s.feed)
 	s.checkEvents("shop")
 	s.checkDoubled("shop", true, 0)
 }
 
 func TestElasticJS(t *testing.T) {
-	node := Require(t, "node")[0]
 	for _, named := range []bool{true, false} {
 		s := Start(t, "")
-		dir := t.TempDir()
-		if err := os.Symlink(filepath.Join(JS(t), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
-			t.Fatal(err)
-		}
-		code := Snippet(t, "elasticsearch-js.md", "js", 0, "http://127.0.0.1:8080", s.URL, "MILLRACE_KEY", s.Key())
-		if err := os.WriteFile(filepath.Join(dir, "main.mjs"), []byte(code), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(node, "main.mjs")
-		cmd.Dir = dir
-		s.runClient(cmd, eventLine(named))
+		s.runClient(s.bulkHelper(s.Key()), eventLine(named), s.feed)
 		s.checkEvents("shop")
 		s.checkDoubled("shop", named, 5*100_000/200) // concurrency times flushBytes
 	}
+	// Above the limits of the key items come back by themselves.
+	s := Start(t, "")
+	s.runClient(s.bulkHelper(s.Key(`"event_rate":1000`, `"event_burst":1000`)), eventLine(false), feedAll)
+	s.checkEvents("shop")
+	s.checkDoubled("shop", false, 0)
+	s.checkThrottled()
+}
+
+// bulkHelper is the program of the page.
+func (s *Server) bulkHelper(key string) *exec.Cmd {
+	t := s.t
+	t.Helper()
+	node, dir := Require(t, "node")[0], t.TempDir()
+	if err := os.Symlink(filepath.Join(JS(t), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	code := Snippet(t, "elasticsearch-js.md", "js", 0, "http://127.0.0.1:8080", s.URL, "MILLRACE_KEY", key)
+	if err := os.WriteFile(filepath.Join(dir, "main.mjs"), []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "main.mjs")
+	cmd.Dir = dir
+	return cmd
 }
 
 func TestElasticRsyslog(t *testing.T) {
+	t.Run("killed", func(t *testing.T) {
+		s := Start(t, "")
+		s.rsyslog(s.Key(), s.feed)
+		time.Sleep(time.Second) // what would be doubled comes now
+		s.checkDoubled("shop", true, 0)
+	})
+	// Above the limits of the key items come back by themselves.
+	t.Run("limited", func(t *testing.T) {
+		s := Start(t, "")
+		s.rsyslog(s.Key(`"event_rate":1500`, `"event_burst":300`), feedAll)
+		s.checkDoubled("shop", true, 0)
+		s.checkThrottled()
+	})
+}
+
+// checkThrottled makes sure that a client was above its limits.
+func (s *Server) checkThrottled() {
+	s.t.Helper()
+	n := 0
+	resp, err := http.Get(s.URL + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), `millrace_ingest_requests_total{outcome="throttled"} `); ok {
+			_, _ = fmt.Sscan(rest, &n)
+		}
+	}
+	s.t.Logf("%d requests were above the limits", n)
+	if n == 0 {
+		s.t.Error("nothing was above the limits")
+	}
+}
+
+// feedAll writes events as fast as they are taken.
+func feedAll(w io.WriteCloser, line func(i int) string) error {
+	for i := range elasticEvents {
+		if _, err := io.WriteString(w, line(i)+"\n"); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// rsyslog runs rsyslogd with the configuration of its page, and feeds it.
+func (s *Server) rsyslog(key string, feed feeder) {
+	t := s.t
+	t.Helper()
 	program := Require(t, "rsyslogd")[0]
-	s := Start(t, "")
 	dir := t.TempDir()
 	host, port, _ := strings.Cut(s.Addr, ":")
 	config := fmt.Sprintf("global(workDirectory=%q)\n", dir) + Snippet(t, "rsyslog-elasticsearch.md", "rsyslog", 0,
 		`"/var/log/shop.log"`, fmt.Sprintf("%q", filepath.Join(dir, "shop.log")), `server="127.0.0.1"`, fmt.Sprintf("server=%q", host),
-		`serverport="8080"`, fmt.Sprintf("serverport=%q", port), "MILLRACE_KEY", s.Key())
+		`serverport="8080"`, fmt.Sprintf("serverport=%q", port), "MILLRACE_KEY", key)
 	file := filepath.Join(dir, "rsyslog.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -162,13 +227,11 @@ func TestElasticRsyslog(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	if err := s.feed(log, func(i int) string { return fmt.Sprintf(`order %d "placed"`, i) }); err != nil {
+	if err := feed(log, func(i int) string { return fmt.Sprintf(`order %d "placed"`, i) }); err != nil {
 		t.Fatal(err)
 	}
 	s.Wait(elasticEvents, `SELECT count(*) FROM events WHERE source = 'shop' AND service = 'shop' AND level = 'info' AND message LIKE 'order % "placed"'`)
 	s.Wait(elasticEvents, `SELECT count(DISTINCT message) FROM events WHERE source = 'shop'`)
-	time.Sleep(time.Second) // what would be doubled comes now
-	s.checkDoubled("shop", true, 0)
 	if strings.Contains(out.String(), "error during parsing") {
 		t.Errorf("rsyslog: %s", &out)
 	}

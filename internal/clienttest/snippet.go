@@ -1,7 +1,6 @@
 package clienttest
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -35,10 +34,12 @@ func Snippet(t *testing.T, page, language string, n int, replace ...string) stri
 	return code + "\n"
 }
 
-// Key creates a key that may bring events and returns it.
-func (s *Server) Key() string {
+// Key creates a key that may bring events and returns it. limits are fields of a
+// JSON object, such as "event_rate":100.
+func (s *Server) Key(limits ...string) string {
 	s.t.Helper()
-	resp, err := client.Post(s.URL+"/api/v1/keys", "application/json", bytes.NewReader([]byte(`{"name":"client","project":"default","scope":"ingest"}`)))
+	fields := append([]string{`"name":"client"`, `"project":"default"`, `"scope":"ingest"`}, limits...)
+	resp, err := client.Post(s.URL+"/api/v1/keys", "application/json", strings.NewReader("{"+strings.Join(fields, ",")+"}"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
