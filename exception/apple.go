@@ -30,8 +30,8 @@ type appleParser struct {
 	cur     *[]millrace.Frame // receives frames
 	last    []millrace.Frame  // "Last Exception Backtrace"
 	details string            // subtype, codes: a message if there is no better one
-	specific, info,
-	imagesNow bool
+	specific  bool // within "Application Specific Information"
+	imagesNow bool // within "Binary Images"
 	crashedID string
 	images    []image
 	names     map[string]string // thread names that stand on lines of their own

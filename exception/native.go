@@ -128,7 +128,7 @@ func gdbFrame(f *millrace.Frame, s string) bool {
 	if rest, ok := strings.CutPrefix(s, "pc "); ok {
 		return androidFrame(f, rest)
 	}
-	located := false
+	var located bool
 	if f.Address, s, located = hexPrefix(s); located {
 		s = strings.TrimPrefix(strings.TrimLeft(s, " "), "in ")
 	}

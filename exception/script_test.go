@@ -150,6 +150,7 @@ func TestRawTraces(t *testing.T) {
 		}
 		return b.String()
 	})
+	t.Logf("raw-traces: %d of %d decode as expected, %d of them are not one complete exception", len(seen), len(files), len(deviations))
 	for _, f := range files {
 		name, _ := filepath.Rel(root, f)
 		if !seen[filepath.ToSlash(name)] {

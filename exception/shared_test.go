@@ -95,7 +95,7 @@ func TestScriptStacks(t *testing.T) {
 			stack = c.Input.Stack
 		}
 		r, ok := exception.ReadScriptError(c.Input.Name, c.Input.Message, stack, c.Input.FramesToPop)
-		problem := ""
+		var problem string
 		if !ok {
 			problem = "no exception"
 		} else if e := r.Exception; e.Type != c.Expected.Type || e.Message != c.Expected.Value {
