@@ -12,6 +12,7 @@ import (
 //	<PRI>Jan _2 15:04:05 HOST TAG[PID]: MSG        RFC 3164, and ISO 8601 times
 //	Jan _2 15:04:05 HOST TAG[PID]: MSG             /var/log/syslog
 //	2006-01-02T15:04:05.999999Z07:00 HOST TAG[PID]: MSG   rsyslog's file format
+//	<PRI>29: HOST: *Jan _2 15:04:05: %SYS-5-CONFIG_I: MSG  devices, see syslog_cisco.go
 //
 // The priority gives level and facility, the application or tag the service,
 // then host, pid (or procid), msgid; structured data becomes attributes named
@@ -33,6 +34,8 @@ const (
 	attrFacility = "facility"
 	attrProcID   = "procid"
 	attrMsgID    = "msgid"
+	attrSequence = "sequence"
+	attrTimeZone = "timezone"
 )
 
 var facilityNames = [24]string{
@@ -50,6 +53,7 @@ type syslogHeader struct {
 	original        []byte // the time as written, if it does not fit
 	host, app, proc []byte
 	msgid, sd, msg  []byte
+	sequence, zone  []byte // of network devices, see syslog_cisco.go
 }
 
 // parseSyslog fills e from a syslog line, or returns false and leaves e as it is.
@@ -128,6 +132,12 @@ func (d *Decoder) syslogFields(e *millrace.Event, h *syslogHeader) {
 		}
 	}
 	setText(e, attrMsgID, h.msgid)
+	if len(h.sequence) > 0 {
+		setText(e, attrSequence, h.sequence)
+	}
+	if len(h.zone) > 0 {
+		setText(e, attrTimeZone, h.zone)
+	}
 	d.structuredData(e, h.sd)
 }
 
@@ -212,7 +222,11 @@ func scan5424Head(b []byte, i int, h *syslogHeader) (rest []byte, ok bool) {
 
 // scan3164 parses time, host and tag from i on.
 func scan3164(b []byte, i int, arrived int64, h *syslogHeader) bool {
-	ns, n, ok := parseTime(b[i:], arrived)
+	if h.pri >= 0 && scanCisco(b, i, arrived, h) {
+		return true
+	}
+	from := i
+	ns, n, ok := deviceTime(b[i:], arrived)
 	if n == 0 {
 		if h.pri < 0 {
 			return false
@@ -228,11 +242,15 @@ func scan3164(b []byte, i int, arrived int64, h *syslogHeader) bool {
 		i++
 	}
 	if i >= len(b) || b[i] != ' ' {
-		return false
+		return h.pri >= 0 && h.noTime(b, from, i)
 	}
 	rest := b[i+1:]
 	sp := bytes.IndexByte(rest, ' ')
-	if sp <= 0 {
+	if sp == 0 { // the host is empty
+		h.msg = bytes.TrimLeft(rest, " ")
+		return h.tag(h.pri < 0) && present(h.proc) || h.pri >= 0
+	}
+	if sp < 0 {
 		if h.pri < 0 {
 			return false
 		}
@@ -262,6 +280,15 @@ func scan3164(b []byte, i int, arrived int64, h *syslogHeader) bool {
 	return !h.zoned || rsyslogTime(h)
 }
 
+// noTime makes what follows the priority the message, where text goes on at i
+// behind what begins at from like a time; if nothing does there is no message.
+func (h *syslogHeader) noTime(b []byte, from, i int) bool {
+	if i < len(b) {
+		h.timed, h.original, h.msg = false, nil, b[from:]
+	}
+	return true
+}
+
 // rsyslogTime reports whether an ISO time is one that rsyslog writes to files,
 // or a PID leaves no doubt.
 func rsyslogTime(h *syslogHeader) bool {
@@ -282,6 +309,9 @@ func (h *syslogHeader) tag(strict bool) bool {
 	i := 0
 	for i < len(b) && i <= maxTag && b[i] > ' ' && b[i] != ':' && b[i] != '[' {
 		i++
+	}
+	if i > 0 && i < len(b) && b[i] == ' ' {
+		i = spacedTag(b, i)
 	}
 	if i == 0 || i >= len(b) || i > maxTag {
 		return false
@@ -310,6 +340,29 @@ func (h *syslogHeader) tag(strict bool) bool {
 	h.app, h.proc = app, proc
 	h.msg = b[min(i+2, len(b)):]
 	return true
+}
+
+// spacedTag returns where a tag of a few words ends, such as macOS writes them:
+// "Google Chrome[85294]: message". Only a number in brackets, and a colon, makes
+// one of them. i is where the first word ends; 0 if there is no such tag.
+func spacedTag(b []byte, i int) int {
+	for spaces := 0; i < len(b) && i <= 64; i++ {
+		switch c := b[i]; {
+		case c == ' ':
+			if spaces++; spaces > 2 {
+				return 0
+			}
+		case c == '[':
+			n := skipDigits(b, i+1)
+			if n == i+1 || !bytes.HasPrefix(b[n:], []byte("]:")) {
+				return 0
+			}
+			return i
+		case !isAlnum(c) && c != '.' && c != '-' && c != '_':
+			return 0
+		}
+	}
+	return 0
 }
 
 // hostWord reports whether b looks like a host name or address.
