@@ -25,13 +25,13 @@ func readApple(r *millrace.Report, text string) {
 
 // appleParser is the state of readApple.
 type appleParser struct {
-	r       *millrace.Report
-	e       *millrace.Exception
-	cur     *[]millrace.Frame // receives frames
-	last    []millrace.Frame  // "Last Exception Backtrace"
-	details string            // subtype, codes: a message if there is no better one
-	specific  bool // within "Application Specific Information"
-	imagesNow bool // within "Binary Images"
+	r         *millrace.Report
+	e         *millrace.Exception
+	cur       *[]millrace.Frame // receives frames
+	last      []millrace.Frame  // "Last Exception Backtrace"
+	details   string            // subtype, codes: a message if there is no better one
+	specific  bool              // within "Application Specific Information"
+	imagesNow bool              // within "Binary Images"
 	crashedID string
 	images    []image
 	names     map[string]string // thread names that stand on lines of their own

@@ -195,19 +195,10 @@ func (s *lines) mark() mark {
 			return markGo
 		}
 	}
-	switch {
-	case l[0] == 't' && strings.HasPrefix(l, "thread '"):
-		if _, ok := rustHead(l); ok {
-			return markRust
+	if heads[l[0]] {
+		if m := s.headMark(); m != markNone {
+			return m
 		}
-	case nativeMark(l):
-		return markNative
-	case l[0] == 'L' && strings.HasPrefix(l, "Line ") && strings.Contains(l, " script "):
-		if _, ok := operaFrame(l); ok {
-			return markOpera
-		}
-	case s.indent == 0 && crashMark(l):
-		return markCrash
 	}
 	switch last := l[len(l)-1]; {
 	case last == ':':
@@ -228,6 +219,33 @@ func (s *lines) mark() mark {
 		if rubyIn(l) > 0 {
 			return markRuby
 		}
+	}
+	return markNone
+}
+
+// heads are the first bytes of the lines that headMark knows: other lines, nearly
+// all, pay one look into a table.
+var heads = [256]bool{
+	't': true, 'l': true, 'P': true, '=': true, '*': true, 'L': true, 'I': true, 'E': true, 'p': true, '-': true, '"': true, 'A': true,
+}
+
+// headMark finds the lines with which crashes of native programs, crash reports
+// and old Opera's stacks begin.
+func (s *lines) headMark() mark {
+	l := s.line
+	switch {
+	case l[0] == 't' && strings.HasPrefix(l, "thread '"):
+		if _, ok := rustHead(l); ok {
+			return markRust
+		}
+	case nativeMark(l):
+		return markNative
+	case l[0] == 'L' && strings.HasPrefix(l, "Line ") && strings.Contains(l, " script "):
+		if _, ok := operaFrame(l); ok {
+			return markOpera
+		}
+	case s.indent == 0 && crashMark(l):
+		return markCrash
 	}
 	return markNone
 }
