@@ -117,7 +117,8 @@ func TestLokiLostAnswer(t *testing.T) {
 		"await transport.batcher.sendBatchToLoki().catch(() => {});", 1))
 	const n = 20
 	lokiScript(t, s, s.killAndRestart, node, program, fmt.Sprint(n))
-	lokiFields(t, s, "loki", n+n/2, "true")
+	s.Wait(n+n/2, "SELECT count(*) FROM events WHERE source = 'loki'")
+	s.Wait(n, "SELECT count(DISTINCT (attrs->>'n')) FROM events WHERE source = 'loki'")
 }
 
 const pythonLokiTest = `
