@@ -115,7 +115,7 @@ func (d *Decoder) sentryMember(e *millrace.Event, s *sentryState, key []byte, at
 	}
 	switch string(key) {
 	case "timestamp", "level", "environment", "release", "server_name":
-		return d.sentryColumn(e, b, string(key), at)
+		return d.sentryColumn(e, b, borrow(key), at)
 	case "exception", "sentry.interfaces.Exception":
 		end = d.sentryExceptions(s, at)
 		return d.sentryKeep(e, b, "exception", at, end)
@@ -142,18 +142,18 @@ func (d *Decoder) sentryMember(e *millrace.Event, s *sentryState, key []byte, at
 		s.sdk = borrow(b[at:max(at, end)])
 		return end
 	case "user", "request", "extra":
-		return d.flatten(e, string(key), b, at)
+		return d.flatten(e, borrow(key), b, at)
 	}
-	return d.attrAt(e, sentryName(d.keyText(key)), b, at)
+	return d.attrAt(e, d.sentryName(d.keyText(key)), b, at)
 }
 
 // sentryName returns the name of the attribute for a member of an event.
-func sentryName(key string) string {
+func (d *Decoder) sentryName(key string) string {
 	switch key {
 	case "time", "project", "source", "kind", "service", "host", "env", "level", "release", "trace_id", "message", "weight",
 		millrace.AttrType, millrace.AttrFingerprint, millrace.AttrFrames, millrace.AttrTimeOriginal, attrLevelOriginal,
 		"cause", "exception_message", "timestamp", "environment", "server_name":
-		return "sentry." + key
+		return d.joinName("sentry", key)
 	}
 	return key
 }
@@ -180,7 +180,7 @@ func (d *Decoder) sentryColumn(e *millrace.Event, b []byte, key string, at int) 
 		e.Host = text
 	}
 	if !ok {
-		e.Extend().Set(sentryName(key), v)
+		e.Extend().Set(d.sentryName(key), v)
 	}
 	return end
 }

@@ -20,7 +20,7 @@ func (d *Decoder) sentryLog(e *millrace.Event, s *sentryState) bool {
 	i = eachMember(b, i, func(key []byte, at int) (end int) {
 		switch string(key) {
 		case "timestamp", "level":
-			return d.sentryColumn(e, b, string(key), at)
+			return d.sentryColumn(e, b, borrow(key), at)
 		case "trace_id":
 			if e.TraceID, end = d.textAt(b, at); e.TraceID != "" {
 				return end
@@ -33,7 +33,7 @@ func (d *Decoder) sentryLog(e *millrace.Event, s *sentryState) bool {
 		case "attributes":
 			return d.sentryAttributes(e, b, at)
 		}
-		return d.attrAt(e, sentryName(d.keyText(key)), b, at)
+		return d.attrAt(e, d.sentryName(d.keyText(key)), b, at)
 	})
 	if e.Message == "" {
 		e.Message = borrow(b) // as for JSON lines
@@ -48,7 +48,7 @@ func (d *Decoder) sentryAttributes(e *millrace.Event, b []byte, at int) int {
 	return eachMember(b, at, func(key []byte, at int) int {
 		name := d.keyText(key)
 		if at >= len(b) || b[at] != '{' {
-			return d.attrAt(e, sentryName(name), b, at)
+			return d.attrAt(e, d.sentryName(name), b, at)
 		}
 		return eachMember(b, at, func(key []byte, at int) int {
 			switch string(key) {
@@ -80,5 +80,5 @@ func (d *Decoder) sentryLogValue(e *millrace.Event, name string, b []byte, at in
 			return end
 		}
 	}
-	return d.attrAt(e, sentryName(name), b, at)
+	return d.attrAt(e, d.sentryName(name), b, at)
 }
