@@ -126,7 +126,7 @@ import sys
 levels = [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR]
 def log(start, end):
     for n in range(start, end):
-        logger.log(levels[n % 4], "n=%d user=u%d accepted", n, n, extra={"tags": {"region": "eu"}})
+        logger.log(levels[n % 4], "msg=accepted n=%d user=u%d", n, n, extra={"tags": {"region": "eu"}})
 total = int(sys.argv[1])
 log(0, total // 2)
 print("half", flush=True)
@@ -149,7 +149,7 @@ func TestLokiPython(t *testing.T) {
 		program := writeFile(t, t.TempDir(), "shop.py", code+pythonLokiTest)
 		lokiScript(t, s, s.killAndRestart, python, program, fmt.Sprint(n))
 		lokiFields(t, s, source, n, `service = 'checkout' AND env = 'prod' AND (attrs->>'logger') = 'shop.cart' AND (attrs->>'region') = 'eu'
-			AND (attrs->>'user') = 'u' || (attrs->>'n') AND message = 'n=' || (attrs->>'n') || ' user=u' || (attrs->>'n') || ' accepted'
+			AND (attrs->>'user') = 'u' || (attrs->>'n') AND message = 'accepted'
 			AND level = (CASE CAST((attrs->>'n') AS INTEGER) % 4 WHEN 0 THEN 'debug' WHEN 1 THEN 'info' WHEN 2 THEN 'warn' ELSE 'error' END)`)
 	}
 }
