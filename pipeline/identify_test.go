@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace"
@@ -47,5 +48,30 @@ func TestIdentify(t *testing.T) {
 	annotate(given)
 	if attr(given, millrace.AttrFingerprint) != "mine" || len(given.Attrs) != 1 {
 		t.Errorf("%+v", given)
+	}
+}
+
+// Exceptions of OpenTelemetry have their stack and message in attributes of
+// their own.
+func TestIdentifyOpenTelemetry(t *testing.T) {
+	e := &millrace.Event{Kind: millrace.KindException, Message: "order failed", Attrs: []millrace.Attr{
+		{Key: millrace.AttrType, Value: millrace.StringValue("java.lang.IllegalStateException")},
+		{Key: "exception.message", Value: millrace.StringValue("no stock")},
+		{Key: "exception.stacktrace", Value: millrace.StringValue("java.lang.IllegalStateException: no stock\n\tat shop.Order.place(Order.java:12)\n\tat shop.Main.main(Main.java:3)\n")},
+	}}
+	annotate(e)
+	frames, _ := e.Attr(millrace.AttrFrames)
+	if !strings.Contains(frames.String(), `"Order.java"`) || !strings.Contains(frames.String(), `"line":12`) {
+		t.Errorf("frames %s", frames)
+	}
+	bare := &millrace.Event{Kind: millrace.KindException, Message: "order failed", Attrs: []millrace.Attr{
+		{Key: millrace.AttrType, Value: millrace.StringValue("E")}, {Key: "exception.message", Value: millrace.StringValue("no stock")},
+	}}
+	annotate(bare)
+	if m, _ := bare.Attr("exception_message"); m.String() != "no stock" {
+		t.Errorf("message %q", m)
+	}
+	if f, _ := bare.Attr(millrace.AttrFingerprint); f.String() == "" {
+		t.Error("no fingerprint")
 	}
 }

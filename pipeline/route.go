@@ -7,7 +7,7 @@ import (
 
 // stackAttrs are the attributes in which structured logs carry a stack trace.
 var stackAttrs = []string{
-	"stack_trace", "stacktrace", "stackTrace", "exception", "error.stack_trace", "exc_info", "stack", "error", "err",
+	"stack_trace", "stacktrace", "stackTrace", "exception.stacktrace", "exception", "error.stack_trace", "exc_info", "stack", "error", "err",
 }
 
 // annotate turns a log event with a stack trace into an exception: type,
@@ -46,7 +46,11 @@ func identify(e *millrace.Event) {
 	}
 	name, typed := e.Attr(millrace.AttrType)
 	if !stackInto(e) && !(e.MultiLine && parseInto(e, e.Message)) {
-		describe(e, &millrace.Exception{Type: name.String(), Message: e.Message})
+		message := millrace.StringValue(e.Message)
+		if v, ok := e.Attr("exception.message"); ok { // OpenTelemetry's
+			message = v
+		}
+		describe(e, &millrace.Exception{Type: name.String(), Message: message.String()})
 	}
 	if typed {
 		e.Set(millrace.AttrType, name)
