@@ -37,7 +37,6 @@ type sentryState struct {
 	// Where in b a value begins, 0 for absent.
 	logentry, message, threads, stack, images int
 
-	messageKey   string
 	service, app string // by tag, and by contexts.app
 	serviceRank  uint8
 	sdk          string // as JSON
