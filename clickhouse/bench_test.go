@@ -106,5 +106,28 @@ func BenchmarkSearch(b *testing.B) {
 	}
 }
 
+// BenchmarkScan hands on raw rows as an answer does that no rollup has: by service,
+// how many lines have a status.
+func BenchmarkScan(b *testing.B) {
+	db := open(b, database(b, server(b)), committest.New(clock))
+	defer db.Close()
+	for i := range 4 {
+		if err := db.WriteEvents(b.Context(), accessRows(flushRows, i*flushRows), &millrace.Commit{Sink: millrace.SinkEvents}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		n := 0
+		err := db.ScanEvents(b.Context(), millrace.EventScan{To: 1<<63 - 1, Fields: []string{"service", "status"}, MaxRows: 1 << 30}, func(events []millrace.Event) error {
+			n += len(events)
+			return nil
+		})
+		if err != nil || n != 4*flushRows {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(4*flushRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+}
+
 // traceOf spreads numbers over all of 64 bits.
 func traceOf(k int) uint64 { return uint64(k) * 0x9E3779B97F4A7C15 }

@@ -247,17 +247,23 @@ func (r *eventRow) scan(rows driver.Rows) error {
 func (r *eventRow) event() millrace.StoredEvent {
 	e := r.e
 	e.Time, e.Arrived = time.Unix(0, r.time).UTC(), time.Unix(0, r.arrived).UTC()
-	text := func(s string) millrace.Strings {
-		return millrace.Strings{Data: []byte(s), End: []uint32{uint32(len(s))}}
-	}
-	c := millrace.AttrColumns{
-		Method: []uint8{uint8(max(slices.Index(millrace.Methods[:], r.method), 0))},
-		Status: []int32{r.status}, BodyBytes: []int64{r.bytes},
-		RT: []millrace.Decimal{millrace.Decimal(r.rt)}, RTBackend: []millrace.Decimal{millrace.Decimal(r.backend)},
-		ClientIP: []uint32{r.ip}, URL: text(r.url), UserAgent: text(r.agent),
-	}
-	e.Attrs = c.AppendObject(nil, 0, []byte(r.attrs))
+	e.Attrs = r.appendAttrs(nil, &millrace.AttrColumns{})
 	return e
+}
+
+// appendAttrs appends all attributes as a JSON object. c is for rows one after the
+// other to share.
+func (r *eventRow) appendAttrs(dst []byte, c *millrace.AttrColumns) []byte {
+	c.Method = append(c.Method[:0], uint8(max(slices.Index(millrace.Methods[:], r.method), 0)))
+	c.Status, c.BodyBytes, c.ClientIP = append(c.Status[:0], r.status), append(c.BodyBytes[:0], r.bytes), append(c.ClientIP[:0], r.ip)
+	c.RT, c.RTBackend = append(c.RT[:0], millrace.Decimal(r.rt)), append(c.RTBackend[:0], millrace.Decimal(r.backend))
+	setText(&c.URL, r.url)
+	setText(&c.UserAgent, r.agent)
+	return c.AppendObject(dst, 0, []byte(r.attrs))
+}
+
+func setText(c *millrace.Strings, text string) {
+	c.Data, c.End = append(c.Data[:0], text...), append(c.End[:0], uint32(len(text)))
 }
 
 // CountEvents implements millrace.Store. With step 0 the one point has time 0.

@@ -81,6 +81,9 @@ type scan struct {
 	dest    []any
 	row     eventRow
 	names   map[string]bool // attributes asked for
+
+	attrs []byte // of the row, and what they are made of
+	cells millrace.AttrColumns
 }
 
 func newScan(fields []string) *scan {
@@ -102,7 +105,7 @@ func newScan(fields []string) *scan {
 		millrace.AttrRT: &r.rt, millrace.AttrRTBackend: &r.backend, millrace.AttrClientIP: &r.ip, millrace.AttrUserAgent: &r.agent,
 	}
 	r.status, r.bytes, r.rt, r.backend = -1, -1, int64(millrace.NoDecimal), int64(millrace.NoDecimal)
-	attributes := false
+	attributes, elsewhere := false, false
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(fields))) {
 		if name == "kind" || name == "weight" {
 			continue
@@ -114,10 +117,15 @@ func newScan(fields []string) *scan {
 		attributes, s.names[name] = true, true
 		if dest, ok := columns[name]; ok {
 			add(name, dest)
+		} else {
+			elsewhere = true
 		}
 	}
-	if attributes { // also where there is a column, which does not tell for odd rows
+	switch {
+	case elsewhere:
 		add("attrs", &r.attrs)
+	case attributes: // they have columns, which tell for rows that are not odd
+		add("if(odd = 0, '{}', attrs) AS odd_attrs", &r.attrs)
 	}
 	return s
 }
@@ -135,7 +143,8 @@ func (s *scan) fill(e *millrace.Event) {
 	if len(s.names) == 0 {
 		return
 	}
-	millrace.EachAttr(s.row.event().Attrs, func(key, raw []byte) bool {
+	s.attrs = s.row.appendAttrs(s.attrs[:0], &s.cells)
+	millrace.EachAttr(s.attrs, func(key, raw []byte) bool {
 		if s.names[string(key)] {
 			e.Attrs = append(e.Attrs, millrace.Attr{Key: string(key), Value: millrace.ParseAttr(raw)})
 		}
