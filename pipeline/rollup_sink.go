@@ -19,9 +19,9 @@ type rollupSink struct {
 	last   verdict
 	floor  int64 // what the engine holds without open cells: mostly dictionaries
 
-	since   time.Time     // when the oldest event since the last barrier came in
-	handed  time.Time     // when the oldest event the engine may not have worked off was handed to it
-	arrived int64         // latest arrival since the last barrier, ns
+	since   time.Time // when the oldest event since the last barrier came in
+	handed  time.Time // when the oldest event the engine may not have worked off was handed to it
+	arrived int64     // latest arrival since the last barrier, ns
 	late    lateness
 	units   int           // since the last barrier,
 	full    int           // and how many of them left the sink's queue full
