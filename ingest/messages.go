@@ -157,18 +157,18 @@ func (m *messages) admit(refused func(o origin, events int64)) {
 		start = one.end
 	}
 	drop := make([]bool, len(m.origins))
-	any := false
+	above := false
 	for i, o := range m.origins {
 		if o.key == nil || events[i] == 0 {
 			continue
 		}
 		if err := m.h.deps.Limits.Admit(&auth.Principal{Key: o.key}, events[i], size[i]); err != nil {
-			drop[i], any = true, true
+			drop[i], above = true, true
 			m.h.deps.Limits.Refused(o.key.ID, auth.ReasonOf(err), 0, int64(events[i]), size[i])
 			refused(o, int64(events[i]))
 		}
 	}
-	if any {
+	if above {
 		m.remove(drop)
 	}
 }

@@ -119,7 +119,7 @@ func quiet(b *testing.B) *fixture {
 	return x
 }
 
-func tcpPair(b *testing.B) (ours, theirs net.Conn) {
+func tcpPair(b testing.TB) (ours, theirs net.Conn) {
 	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
