@@ -51,8 +51,8 @@ func (a *address) tail(t *tableDef) string {
 }
 
 // noStatistics keeps merges from estimating, for every column of every table, its
-// range and how many distinct values it has, as servers do since 25.10: 3 µs a row
-// and merge, and no query here has a use for it.
+// range and how many distinct values it has, as 26.7 does: 3 µs a row of 430 bytes
+// and merge. No query here has a use for it.
 const noStatistics = "auto_statistics_types = ''"
 
 // replicated puts the place in Keeper and the replica's name before an engine's own
