@@ -42,7 +42,8 @@ func (d *Decoder) otlpContext(s *otlpState, raw []byte, parse func(d *Decoder, c
 	if s.last != nil && bytes.Equal(s.last.raw, raw) {
 		return s.last
 	}
-	at := &s.recent[maphash.Bytes(contextSeed, raw)%uint64(len(s.recent))]
+	hash := maphash.Bytes(contextSeed, raw)
+	at := s.place(hash, raw)
 	if *at != nil && bytes.Equal((*at).raw, raw) {
 		s.last = *at
 		return s.last
@@ -63,6 +64,22 @@ func (d *Decoder) otlpContext(s *otlpState, raw []byte, parse func(d *Decoder, c
 		*at = c
 	}
 	return c
+}
+
+// place returns where a context is, or where it goes: each has two places, so that
+// those of a client, which alternate, hardly ever displace each other.
+func (s *otlpState) place(hash uint64, raw []byte) **otlpContext {
+	n := uint64(len(s.recent))
+	first, second := &s.recent[hash%n], &s.recent[hash/n%n]
+	for _, at := range [2]**otlpContext{first, second} {
+		if *at == nil || bytes.Equal((*at).raw, raw) {
+			return at
+		}
+	}
+	if hash>>63 == 0 {
+		return first
+	}
+	return second
 }
 
 // set files an attribute of the context. Of equal keys the last one wins.
@@ -118,10 +135,8 @@ func (c *otlpContext) apply(d *Decoder, e *millrace.Event) {
 		a := &c.attrs[i]
 		key := a.key
 		if s.filter&a.bit != 0 {
-			taken := false
-			if many {
-				_, taken = d.seen[key]
-			} else {
+			_, taken := d.seen[key]
+			if !many {
 				taken = hasKey(e.Attrs, key)
 			}
 			if taken {

@@ -65,7 +65,7 @@ type otlpFields struct {
 type otlpState struct {
 	keys    keyCache // of attributes
 	last    *otlpContext
-	recent  [16]*otlpContext
+	recent  [128]*otlpContext
 	filter  uint64 // of the keys of the event at hand
 	base    int    // attributes that the event had before the record's
 	line    bool   // the body was decoded as a line
