@@ -109,7 +109,7 @@ func (b *body) decompressor(r *http.Request, o *Options) (src io.Reader, hint in
 			return nil, 0, errBodySize(o)
 		}
 		b.wire.identity = true
-		return &b.wire, length, b.mem.room(&b.share, int64(1)<<bufferBits(length))
+		return &b.wire, length, b.mem.claim(&b.share, length)
 	case "gzip", "x-gzip":
 		if length > int64(o.MaxCompressed) {
 			return nil, 0, errWireSize(o)

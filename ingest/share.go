@@ -32,6 +32,7 @@ type holderID struct{ key, address string }
 type holder struct {
 	requests int
 	used     int64
+	claimed  int64 // by the sizes that large bodies say they have
 }
 
 // share is one request's part in what its client holds. The zero value is of no
@@ -40,6 +41,7 @@ type share struct {
 	mem          *budget
 	id           holderID
 	key, address *holder // key is nil without a key
+	claimed      int64
 }
 
 // open begins a request of the client; close ends it.
@@ -60,6 +62,7 @@ func (s *share) close() {
 	}
 	s.mem.mu.Lock()
 	defer s.mem.mu.Unlock()
+	s.address.claimed -= s.claimed
 	s.mem.leave(s.id, s.address)
 	if s.key != nil {
 		s.mem.leave(holderID{key: s.id.key}, s.key)
@@ -148,14 +151,28 @@ func (b *budget) giveFor(s *share, n int64) {
 	}
 }
 
-// room reports ErrThrottled if the client could not have n more now: a body that
-// says its size is refused before any of it is read.
-func (b *budget) room(s *share, n int64) error {
-	err := b.takeFor(s, n)
-	if err == nil {
-		b.giveFor(s, n)
+// claim notes that a body of n bytes begins. ErrThrottled, before any of it is
+// read, if the client could not have so much now, or has begun so many large ones
+// that they would be cut off half-way for want of each other's memory. A claim
+// takes nothing away from other clients: anybody can claim anything.
+func (b *budget) claim(s *share, n int64) error {
+	size := int64(1) << bufferBits(n)
+	if err := b.takeFor(s, size); err != nil {
+		return err
 	}
-	return err
+	b.giveFor(s, size)
+	if s.mem == nil || n <= firstBuffer {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	need := size * 3 / 2 // while it grows into its last buffer it has the one before, too
+	if s.address.claimed > 0 && s.address.claimed+need > b.limit.Load()*ofAddress/(ofAddress+1) {
+		return throttledShare(b)
+	}
+	s.claimed = need
+	s.address.claimed += need
+	return nil
 }
 
 func throttledMemory(mem *budget) error {

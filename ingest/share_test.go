@@ -96,8 +96,35 @@ func TestShareAlone(t *testing.T) {
 	if err := b.takeFor(openShare(b, "l", "b"), 1); millrace.ErrorCode(err) != millrace.ErrThrottled {
 		t.Errorf("got %v", err)
 	}
-	if err := b.room(s, 1); millrace.ErrorCode(err) != millrace.ErrThrottled || b.used.Load() != 100 {
-		t.Errorf("room: %v, %d used", err, b.used.Load())
+	if err := b.claim(s, 1); millrace.ErrorCode(err) != millrace.ErrThrottled || b.used.Load() != 100 {
+		t.Errorf("claim: %v, %d used", err, b.used.Load())
+	}
+}
+
+// A client begins no more large bodies than it can finish; claims of others, or
+// small ones, do not count.
+func TestClaims(t *testing.T) {
+	b := newBudget(256 << 20)
+	first, second, other := openShare(b, "g", "a"), openShare(b, "g", "a"), openShare(b, "o", "a")
+	for _, s := range []*share{first, other} {
+		if err := b.claim(s, 60<<20); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.claim(second, 60<<20); millrace.ErrorCode(err) != millrace.ErrThrottled {
+		t.Errorf("a second large body: %v", err)
+	}
+	if err := b.claim(second, firstBuffer); err != nil {
+		t.Errorf("a small body: %v", err)
+	}
+	first.close()
+	if err := b.claim(second, 60<<20); err != nil {
+		t.Errorf("after the first: %v", err)
+	}
+	second.close()
+	other.close()
+	if b.used.Load() != 0 || len(b.holders) != 0 {
+		t.Errorf("%d used by %d holders", b.used.Load(), len(b.holders))
 	}
 }
 
