@@ -29,7 +29,8 @@ func splitLokiJSON(res *Pieces, extra, body []byte, lim Limits) error {
 	if len(body) == 0 {
 		return nil
 	}
-	i, end := skipSpace(body, 0), -1
+	i := skipSpace(body, 0)
+	end := ^i
 	if i < len(body) && body[i] == '{' {
 		end = s.members(i, func(key []byte, v int) int {
 			if string(key) == "streams" && body[v] == '[' {
@@ -37,8 +38,6 @@ func splitLokiJSON(res *Pieces, extra, body []byte, lim Limits) error {
 			}
 			return skipValue(body, v, 1)
 		})
-	} else {
-		end = ^i
 	}
 	if end >= 0 {
 		if i = skipSpace(body, end); i < len(body) {

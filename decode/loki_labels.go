@@ -286,7 +286,9 @@ func (s *lokiStream) collides(d *Decoder, e *millrace.Event, line int, index map
 
 // column sets a column. What the line had there is kept if it differs.
 func (s *lokiStream) column(d *Decoder, e *millrace.Event, col lokiColumn, l *lokiLabel) {
-	r, into, name, preset := d.b.Record, (*string)(nil), "", ""
+	r := d.b.Record
+	var into *string
+	var name, preset string
 	switch col {
 	case lokiService:
 		into, name, preset = &e.Service, "service", r.Service

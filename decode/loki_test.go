@@ -169,39 +169,58 @@ func TestLokiEvents(t *testing.T) {
 		want   string
 	}{
 		{
-			"columns from labels", pairs{{"service_name", "shop"}, {"app", "a"}, {"job", "j"}, {"host", "h1"}, {"instance", "i:1"}, {"env", "prod"}, {"service_version", "1.2"}, {"level", "WARN"}, {"city", "x"}}, "hello", nil,
+			"columns from labels",
+			pairs{{"service_name", "shop"}, {"app", "a"}, {"job", "j"}, {"host", "h1"}, {"instance", "i:1"}, {"env", "prod"}, {"service_version", "1.2"}, {"level", "WARN"}, {"city", "x"}},
+			"hello", nil,
 			`log 1767323045000000001 service=shop host=h1 env=prod release=1.2 level=warn trace= attrs={"app":"a","job":"j","instance":"i:1","city":"x"}: hello`,
 		},
 		{
-			"next best names stay", pairs{{"job", "j"}, {"container", "c"}, {"instance", "i:1"}}, "hello", pairs{{"traceID", "t1"}, {"span", "s"}},
+			"next best names stay",
+			pairs{{"job", "j"}, {"container", "c"}, {"instance", "i:1"}},
+			"hello",
+			pairs{{"traceID", "t1"}, {"span", "s"}},
 			`log 1767323045000000001 service=c host=i:1 env= release= level= trace=t1 attrs={"job":"j","container":"c","instance":"i:1","span":"s"}: hello`,
 		},
 		{
-			"JSON line", pairs{{"app", "a"}, {"stock", "3"}, {"price", "2"}}, `{"time":"2026-01-02T03:04:06Z","level":"error","service":"own","stock":3,"price":5,"msg":"low","trace_id":"t"}`, pairs{{"detected_level", "warn"}},
+			"JSON line",
+			pairs{{"app", "a"}, {"stock", "3"}, {"price", "2"}},
+			`{"time":"2026-01-02T03:04:06Z","level":"error","service":"own","stock":3,"price":5,"msg":"low","trace_id":"t"}`,
+			pairs{{"detected_level", "warn"}},
 			`log 1767323045000000001 service=own host=10.9.8.7 env= release= level=error trace=t attrs={"stock":3,"price_extracted":5,"time_extracted":"2026-01-02T03:04:06Z","app":"a","price":"2","detected_level":"warn"}: low`,
 		},
 		{
-			"label wins over line", pairs{{"service", "label"}, {"level", "info"}}, `{"service":"own","level":"error","msg":"m"}`, nil,
+			"label wins over line",
+			pairs{{"service", "label"}, {"level", "info"}},
+			`{"service":"own","level":"error","msg":"m"}`, nil,
 			`log 1767323045000000001 service=label host=10.9.8.7 env= release= level=info trace= attrs={"service_extracted":"own","level_extracted":"error"}: m`,
 		},
 		{
-			"detected level fills in", nil, "hello", pairs{{"detected_level", "error"}},
+			"detected level fills in", nil, "hello",
+			pairs{{"detected_level", "error"}},
 			`log 1767323045000000001 service=src host=10.9.8.7 env= release= level=error trace= attrs={"detected_level":"error"}: hello`,
 		},
 		{
-			"unknown detected level", nil, "hello", pairs{{"detected_level", "unknown"}},
+			"unknown detected level", nil, "hello",
+			pairs{{"detected_level", "unknown"}},
 			`log 1767323045000000001 service=src host=10.9.8.7 env= release= level= trace= attrs={"detected_level":"unknown"}: hello`,
 		},
 		{
-			"access line", pairs{{"job", "nginx"}}, `192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 12 "-" "curl/8"`, nil,
+			"access line",
+			pairs{{"job", "nginx"}},
+			`192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 12 "-" "curl/8"`, nil,
 			`access 1767323045000000001 service=nginx host=10.9.8.7 env= release= level= trace= attrs={"client_ip":"192.0.2.1","method":"GET","url":"/a","query":"b=c","http_version":"1.1","status":200,"bytes":12,"user_agent":"curl/8","job":"nginx"}: 192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 12 "-" "curl/8"`,
 		},
 		{
-			"escapes, metadata over labels", pairs{{"x", "a\"b\\c\nd"}, {"env", "one"}}, "two\nlines", pairs{{"x", "é"}, {"env", "two"}},
+			"escapes, metadata over labels",
+			pairs{{"x", "a\"b\\c\nd"}, {"env", "one"}},
+			"two\nlines",
+			pairs{{"x", "é"}, {"env", "two"}},
 			"log 1767323045000000001 service=src host=10.9.8.7 env=two release= level= trace= attrs={\"x\":\"é\",\"env\":\"one\"}: two\nlines",
 		},
 		{
-			"blank line", pairs{{"app", "a"}}, " \n", nil,
+			"blank line",
+			pairs{{"app", "a"}},
+			" \n", nil,
 			`log 1767323045000000001 service=a host=10.9.8.7 env= release= level= trace= attrs={"app":"a"}: (empty)`,
 		},
 	} {

@@ -66,7 +66,7 @@ func splitExceptions(res *Pieces, _, body []byte, lim Limits) error {
 		return millrace.Errorf(millrace.ErrInvalid, "body: %s; expected an object or an array of objects", describeJSON(body, i))
 	}
 	for ; i < len(body); i = skipSpace(body, i) {
-		end := -1
+		var end int
 		if body[i] == '[' {
 			end = s.array(i)
 		} else {

@@ -18,10 +18,8 @@ import (
 // refuseText answers with an error as text: its status, Retry-After where it
 // passes, and what is wrong.
 func refuseText(w http.ResponseWriter, q *request, err error) {
-	status, text := http.StatusBadRequest, ""
-	if errors.Is(err, errNothingGood) {
-		text = q.answer.text()
-	} else {
+	status, text := http.StatusBadRequest, q.answer.text()
+	if !errors.Is(err, errNothingGood) {
 		status, text = problem.StatusOf(err), millrace.ErrorMessage(err)
 	}
 	h := w.Header()
