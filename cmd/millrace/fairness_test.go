@@ -30,8 +30,8 @@ type crowd struct {
 }
 
 var (
-	smallCrowd = crowd{40, 20, 10, 130, time.Second, 2 * time.Second, 2 * time.Second}
-	largeCrowd = crowd{200, 100, 50, 650, 5 * time.Second, 30 * time.Second, 500 * time.Millisecond}
+	smallCrowd = crowd{40, 20, 10, 130, time.Second, 2 * time.Second, 5 * time.Second}
+	largeCrowd = crowd{200, 100, 50, 650, 3 * time.Second, 15 * time.Second, 500 * time.Millisecond}
 )
 
 // TestFairness: with a thousand connections, of which one client is greedy with
@@ -54,6 +54,8 @@ func TestFairness(t *testing.T) {
 	defer f.close()
 	most := f.run(0, c.calibrate)
 	t.Logf("alone %d connections send %.0f events/s", c.others, most.rate())
+	calm := f.run(most.rate()/2, c.calibrate)
+	t.Logf("alone at %.0f events/s: p50 %v, p99 %v", calm.rate(), calm.quantile(.5), calm.quantile(.99))
 	stop := f.disturb(theirs, g)
 	quiet := f.run(most.rate()/2, c.measure)
 	bad := stop()
@@ -244,7 +246,7 @@ func (f *fairness) disturb(key string, g *guarded) (stop func() disturbance) {
 	var wg sync.WaitGroup
 	over, end := context.WithCancel(context.Background())
 	var taken, refused atomic.Int64
-	chunk := []byte(strings.Repeat(f.body, 1+1<<20/len(f.body)))
+	chunk := []byte(strings.Repeat(f.body, 2)) // about 64 KiB: an answer is noticed soon
 	for range f.crowd.greedy {
 		wg.Go(func() { f.greed(over, key, chunk, &taken, &refused) })
 	}
@@ -296,8 +298,8 @@ func (f *fairness) greed(over context.Context, key string, chunk []byte, taken, 
 			answered <- resp.StatusCode
 		}()
 		for range greedyBody / len(chunk) {
-			if _, err := c.Write(chunk); err != nil {
-				break // answered already
+			if _, err := c.Write(chunk); err != nil || len(answered) > 0 {
+				break
 			}
 		}
 		switch <-answered {
