@@ -1,4 +1,4 @@
-// The collector is an OpenTelemetry Collector with the few components that the
+// Command collector is an OpenTelemetry Collector with the few components that the
 // tests of clients use, put together as its builder (ocb) does it.
 package main
 
