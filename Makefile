@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 BENCH_SECONDS ?= 120
 BENCH_BINARY ?=
 BENCH_ROWS ?=
-BENCH_RUN ?= ^TestBench(Ratio)?$$
+BENCH_RUN ?= ^TestBench(Ratio|Protocols)?$$
 TOOL := go tool -modfile=tools/go.mod
 
 # Packages whose goroutines share memory: these run under the race detector.
@@ -91,6 +91,7 @@ client-tools:
 
 test-clients: build client-tools ## tests with real clients: collectors, shippers, SDKs
 	cd internal/clienttest && MILLRACE_CLIENTS=1 MILLRACE_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./...
+	MILLRACE_CLIENTS=1 go test -count=1 -timeout 5m -run '^TestKcat$$' ./cmd/millrace
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...

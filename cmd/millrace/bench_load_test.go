@@ -170,6 +170,32 @@ func benchOne(t *testing.T, c benchCase, binary string, lines int) *bench.Result
 	return benchRun(t, o, job, false)
 }
 
+// TestBenchProtocols sends equal lines as NDJSON, OTLP/HTTP and _bulk by turns, to
+// a new server each time, and compares how long each takes until they are stored
+// and counted.
+func TestBenchProtocols(t *testing.T) {
+	if os.Getenv("MILLRACE_BENCH") == "" {
+		t.Skip("takes minutes and the whole machine: make bench-load")
+	}
+	lines, rounds := benchNumber(t, "BENCH_LINES", 3_000_000), benchNumber(t, "BENCH_ROUNDS", 2)
+	var all []bench.Turn
+	for round := range rounds {
+		wires := bench.Wires()
+		if round%2 == 1 { // so that a machine that grows slower favours none
+			slices.Reverse(wires)
+		}
+		for _, wire := range wires {
+			t.Run(string(wire), func(t *testing.T) {
+				c := &benchCases[0]
+				job := c.job(time.Hour)
+				job.Load.Total, job.Load.Wire = int64(lines), wire
+				all = append(all, bench.Turn{Wire: wire, Result: benchRun(t, c.options(), job, os.Getenv("BENCH_PROFILES") != "")})
+			})
+		}
+	}
+	bench.Protocols(os.Stdout, bench.Machine(time.Now(), "make bench-load BENCH_RUN='^TestBenchProtocols$$'"), all)
+}
+
 // benchNumber returns a positive number from the environment, or the default.
 func benchNumber(t *testing.T, name string, n int) int {
 	t.Helper()

@@ -29,6 +29,7 @@ type Load struct {
 	From     time.Time
 	PoolSize int // lines per sender before they repeat but for time and trace id; default 131,072, more than a row group
 	Seed     uint64
+	Wire     Wire // default NDJSON; others need whole requests, so no Rate
 }
 
 func (l *Load) defaults() {
@@ -58,6 +59,10 @@ type Sent struct {
 type sender struct {
 	load   *Load
 	client *client.Client
+	url    string // of requests of another wire than NDJSON, as the next two are
+	http   *http.Client
+	packed []packet   // one for each request that the pool has
+	turn   int        // the next of them
 	mu     sync.Mutex // the pool, the next sequence number and sent
 	pool   *gen.Pool
 	seq    int64
@@ -86,6 +91,9 @@ func (l *Load) Prepare(url string) (*Senders, error) {
 			},
 		})
 		if err != nil {
+			return nil, err
+		}
+		if err := s.pack(url); err != nil {
 			return nil, err
 		}
 		all.list = append(all.list, s)
@@ -137,12 +145,8 @@ func (s *sender) run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		started := time.Now()
-		answer, err := s.client.Send(ctx, seq, body)
-		if err != nil {
+		if err := s.send(ctx, seq, body, lines); err != nil {
 			return fmt.Errorf("send: %w", err)
-		}
-		if answer.Accepted != lines {
-			return fmt.Errorf("send: %d of %d lines accepted: %v", answer.Accepted, lines, answer.Rejected)
 		}
 		s.mu.Lock()
 		s.sent.Lines += int64(lines)
@@ -151,6 +155,18 @@ func (s *sender) run(ctx context.Context) error {
 		s.times = append(s.times, time.Since(started))
 		s.mu.Unlock()
 	}
+}
+
+// send brings a request and returns when the server has all of its lines.
+func (s *sender) send(ctx context.Context, seq int64, body []byte, lines int) error {
+	if s.packed != nil {
+		return s.post(ctx, body)
+	}
+	answer, err := s.client.Send(ctx, seq, body)
+	if err == nil && answer.Accepted != lines {
+		err = fmt.Errorf("%d of %d lines accepted: %v", answer.Accepted, lines, answer.Rejected)
+	}
+	return err
 }
 
 // next returns the next request and how long to wait before it is sent; a
@@ -172,6 +188,9 @@ func (s *sender) next() (body []byte, lines int, seq int64, wait time.Duration) 
 	}
 	from, to := s.eventTimes(started)
 	body, lines = s.pool.Next(n, from, to)
+	if s.packed != nil {
+		body = s.restamp(body, lines, from, to)
+	}
 	s.last = started
 	s.lines += int64(lines)
 	seq = s.seq

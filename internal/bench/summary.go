@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // Row is a measurement for the summary.
@@ -88,4 +89,48 @@ func Ratio(w io.Writer, title, machine string, pairs []Pair) float64 {
 	t.row("**this / the other**", "", fmt.Sprintf("**%.2f**", ratio), "", "")
 	t.write(w)
 	return ratio
+}
+
+// Turn is a load sent over one wire.
+type Turn struct {
+	Wire   Wire
+	Result *Result
+}
+
+// Protocols compares wires by their turns as Markdown: lines per second until the
+// queue is drained, over all turns, and their ratio to the first of Wires.
+func Protocols(w io.Writer, machine string, turns []Turn) {
+	fmt.Fprintf(w, "\n### The same lines by protocol\n\n%s\n\n", machine)
+	t := table{{"", "lines", "bytes a line", "lines/s, drained", "of NDJSON", "CPU µs/line", "of senders", "peak MB"}}
+	row := func(name string, lines, bytes, seconds, first float64, r *Result, cpu, load time.Duration) {
+		t.row(name, fmt.Sprintf("%.0f", lines), fmt.Sprintf("%.0f", bytes/lines), fmt.Sprintf("%.0f", lines/seconds),
+			fmt.Sprintf("%.0f%%", 100*lines/seconds/first), micros(cpu, lines), micros(load, lines), fmt.Sprintf("%.0f", float64(r.Usage.Peak)/1e6))
+	}
+	first := 0.0 // lines/s of NDJSON
+	for _, wire := range Wires() {
+		var lines, bytes, seconds float64
+		var cpu, load time.Duration
+		var last *Result
+		for _, turn := range turns {
+			if r := turn.Result; turn.Wire == wire {
+				lines += float64(r.Sent.Lines)
+				bytes += float64(r.Sent.Bytes)
+				seconds += float64(r.Sent.Lines) / r.Sustained()
+				cpu, load, last = cpu+r.Usage.CPU, load+r.LoadCPU, r
+			}
+		}
+		if last == nil {
+			continue
+		}
+		if first == 0 {
+			first = lines / seconds
+		}
+		row("**"+string(wire)+"**", lines, bytes, seconds, first, last, cpu, load)
+	}
+	for i, turn := range turns {
+		r := turn.Result
+		lines := float64(r.Sent.Lines)
+		row(fmt.Sprintf("turn %d: %s", i+1, turn.Wire), lines, float64(r.Sent.Bytes), lines/r.Sustained(), first, r, r.Usage.CPU, r.LoadCPU)
+	}
+	t.write(w)
 }

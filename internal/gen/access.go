@@ -12,6 +12,10 @@ const (
 	traceAt = timeAt + timeLen + len(`","trace_id":"`)
 )
 
+// StampLen is how many bytes at the start of a line Pool changes: up to the end of
+// its trace id, 32 digits.
+const StampLen = traceAt + 32
+
 // hexPairs holds "000102…ff".
 var hexPairs = func() (t [512]byte) {
 	const hex = "0123456789abcdef"
