@@ -25,11 +25,20 @@ import (
 // Elasticsearch's.
 //
 // Every answer has X-Elastic-Product, without which official clients refuse a
-// server. Keys come by Basic or ApiKey. What was asked by which client was read in
-// their sources: Beats 7.17 to 9.x (libbeat/outputs/elasticsearch, libbeat/esleg,
-// libbeat/template, libbeat/idxmgmt), logstash-output-elasticsearch 11 and 12,
-// Fluent Bit 2 to 4 (plugins/out_es), Vector 0.2x to 0.4x
-// (src/sinks/elasticsearch), rsyslog 8 (plugins/omelasticsearch).
+// server. Keys come by Basic or ApiKey.
+//
+// What clients ask was read in these files, each as of one commit and not of every
+// version: of Beats libbeat/esleg/eslegclient/connection.go (GET /, whose
+// version.number counts), licenser/elastic_fetcher.go (_license),
+// idxmgmt/lifecycle/es_client_handler.go (_ilm/policy), template/load.go (_template
+// of 7, _component_template and _index_template later), older ILM code (_xpack) and
+// outputs/elasticsearch/client.go; of logstash-output-elasticsearch
+// http_client/pool.rb (HEAD and GET /, _license, _nodes/http), http_client.rb,
+// template_manager.rb, ilm.rb and license_checker.rb; of Fluent Bit plugins/out_es,
+// of Vector src/sinks/elasticsearch, of rsyslog plugins/omelasticsearch. What there
+// is of _data_stream, _ingest and the rest follows Elasticsearch's REST API
+// reference. Only rsyslog and the official clients for Go and JavaScript are run
+// against it (internal/clienttest).
 
 // ElasticPrefix is a path below which everything is Elasticsearch's, for clients
 // that take a path with the server's address.

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestElasticHandshakes sends what each client sends before and around _bulk, in
-// the order in which its source does, and looks at what the client looks at. The
-// programs themselves cannot be run here; where they can, internal/clienttest
-// does.
+// TestElasticHandshakes sends what clients send before and around _bulk, and looks
+// at what they look at, as far as that was read in their sources (elastic.go names
+// the files). It is no recording: programs that can be run here, internal/clienttest
+// runs.
 func TestElasticHandshakes(t *testing.T) {
 	type step struct{ method, path, wants string }
 	const status = `{"errors":false,"items":[{"create":{"status":201}}]}`
@@ -18,8 +18,10 @@ func TestElasticHandshakes(t *testing.T) {
 		agent, accept string
 		steps         []step
 	}{
-		// libbeat: esleg/eslegclient/connection.go (Ping), licenser, idxmgmt/lifecycle,
-		// template/load.go, outputs/elasticsearch/client.go.
+		// libbeat: esleg/eslegclient/connection.go (Ping), licenser/elastic_fetcher.go,
+		// idxmgmt/lifecycle/es_client_handler.go, template/load.go and
+		// outputs/elasticsearch/client.go. _xpack is of ILM in older versions; the data
+		// stream and the pipelines are from the API's reference.
 		{"Elastic-filebeat/8.15.0 (linux; amd64; x; 2024-08-01)", "application/json", []step{
 			{"GET", "/", `"number":"8.15.0"`},
 			{"GET", "/_license?human=false", `"status":"active"`},
@@ -34,8 +36,8 @@ func TestElasticHandshakes(t *testing.T) {
 			{"PUT", "/_ingest/pipeline/filebeat-8.15.0-nginx-access-pipeline", `"acknowledged":true`},
 			{"POST", "/_bulk?filter_path=errors%2Citems.%2A.error%2Citems.%2A.status", status},
 		}},
-		// logstash-output-elasticsearch: http_client/pool.rb, template_manager.rb,
-		// ilm.rb, license_checker.rb.
+		// logstash-output-elasticsearch: http_client.rb, http_client/pool.rb,
+		// template_manager.rb, ilm.rb, license_checker.rb.
 		{"logstash/8.13.2 (OS=Linux; JVM=17) logstash-output-elasticsearch/11.22.5", "", []step{
 			{"HEAD", "/", ``},
 			{"GET", "/", `"number":"8.13.2"`},
