@@ -32,10 +32,13 @@ if [[ ! -f $dir/rsyslog/omhttp.so || $(cat "$dir/rsyslog/version" 2>/dev/null) !
   # The module's interface is that of the upstream release; updates of Debian
   # leave it alone, and their sources are not on every mirror.
   upstream=${version%%-*}
-  . /etc/os-release
-  printf 'Types: deb-src\nURIs: http://deb.debian.org/debian\nSuites: %s\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
-    "$VERSION_CODENAME" >src.sources
-  apt=(-qq -o "Dir::Etc::sourcelist=$work/src.sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
+  # Sources come from where this machine's packages come from.
+  { cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
+    awk 'BEGIN { RS = "" } /debian-archive/ && !/-security/ { sub(/Types: [^\n]*/, "Types: deb-src"); print $0 "\n" }' >src.sources
+  { grep -h '^deb .*debian' /etc/apt/sources.list 2>/dev/null || true; } | grep -v -- -security | sed 's/^deb /deb-src /' >src.list || true
+  list=src.sources
+  if [[ ! -s $list ]]; then list=src.list; fi
+  apt=(-qq -o "Dir::Etc::sourcelist=$work/$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists")
   mkdir -p lists/partial
   apt-get update "${apt[@]}"
   apt-get source "${apt[@]}" --download-only rsyslog 2>&1 | grep -v '^W: Download is performed unsandboxed' || true
