@@ -145,6 +145,11 @@ func (d *Decoder) jsonKey(b []byte, i int) (key string, next int) {
 
 // jsonValue reads the value at i; raw is its text, end negative on an error.
 func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end int) {
+	return d.markedValue(&noMarks, b, i)
+}
+
+// markedValue is jsonValue for b, whose marks are m.
+func (d *Decoder) markedValue(m *marks, b []byte, i int) (v millrace.Value, raw []byte, end int) {
 	if i >= len(b) {
 		return v, nil, -1
 	}
@@ -156,7 +161,7 @@ func (d *Decoder) jsonValue(b []byte, i int) (v millrace.Value, raw []byte, end 
 		}
 		return millrace.StringValue(d.jsonString(b[i+1:end-1], escaped)), b[i:end], end
 	case '{', '[':
-		if end = skipValue(b, i, 1); end < 0 {
+		if end = m.skipValue(b, i, 1); end < 0 {
 			return v, nil, -1
 		}
 		return millrace.JSONValue(borrow(b[i:end])), b[i:end], end

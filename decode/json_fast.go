@@ -261,7 +261,7 @@ func (d *Decoder) anyMember(e *millrace.Event, b []byte, i int, prev *cachedKey)
 	if next < 0 {
 		return k, -1
 	}
-	val, raw, end := d.jsonValue(b, next)
+	val, raw, end := d.markedValue(&d.keys.marks, b, next)
 	if end < 0 || raw[0] == 'n' {
 		return k, end
 	}

@@ -284,7 +284,7 @@ func (c *keyCache) checkMember(b []byte, i int, prev *cachedKey) (k *cachedKey, 
 		next = skipSpace(b, next)
 	}
 	c.see(k)
-	return k, skipValue(b, next, 1)
+	return k, c.marks.skipValue(b, next, 1)
 }
 
 // key reads a key and its colon at i and learns it. next is the complement of

@@ -59,24 +59,30 @@ func skipSpace(b []byte, i int) int {
 }
 
 // skipValue returns the end of the value that starts at i.
-func skipValue(b []byte, i, depth int) int {
+func skipValue(b []byte, i, depth int) int { return noMarks.skipValue(b, i, depth) }
+
+// noMarks know the end of no string. Nobody writes to them.
+var noMarks marks
+
+// skipValue is the function of this name for b, whose marks these are: the ends of
+// strings are looked up. Marks of a part of b, or none, do as well.
+func (m *marks) skipValue(b []byte, i, depth int) int {
 	if i >= len(b) {
 		return ^i
 	}
 	switch c := b[i]; c {
 	case '"':
-		end, _ := scanString(b, i+1)
-		return end
+		return m.skipString(b, i+1)
 	case '{':
 		if depth >= maxDepth {
 			return ^i
 		}
-		return skipObject(b, i+1, depth+1)
+		return m.skipObject(b, i+1, depth+1)
 	case '[':
 		if depth >= maxDepth {
 			return ^i
 		}
-		return skipArray(b, i+1, depth+1)
+		return m.skipArray(b, i+1, depth+1)
 	case 't':
 		return skipWord(b, i, "true")
 	case 'f':
@@ -89,8 +95,17 @@ func skipValue(b []byte, i, depth int) int {
 	}
 }
 
+// skipString returns the end of the string whose opening quote is before i.
+func (m *marks) skipString(b []byte, i int) int {
+	if end := m.end(i); end >= 0 && end < len(b) && b[end] == '"' {
+		return end + 1
+	}
+	end, _ := scanString(b, i)
+	return end
+}
+
 // skipObject returns the end of the object whose brace is before i.
-func skipObject(b []byte, i, depth int) int {
+func (m *marks) skipObject(b []byte, i, depth int) int {
 	if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
 		return i + 1
 	}
@@ -98,7 +113,7 @@ func skipObject(b []byte, i, depth int) int {
 		if i >= len(b) || b[i] != '"' {
 			return ^i
 		}
-		if i, _ = scanString(b, i+1); i < 0 {
+		if i = m.skipString(b, i+1); i < 0 {
 			return i
 		}
 		if i >= len(b) || b[i] != ':' {
@@ -111,9 +126,9 @@ func skipObject(b []byte, i, depth int) int {
 			i = skipSpace(b, i)
 		}
 		if i < len(b) && b[i] == '"' { // most values are strings
-			i, _ = scanString(b, i+1)
+			i = m.skipString(b, i+1)
 		} else {
-			i = skipValue(b, i, depth)
+			i = m.skipValue(b, i, depth)
 		}
 		if i < 0 {
 			return i
@@ -139,12 +154,12 @@ func skipObject(b []byte, i, depth int) int {
 }
 
 // skipArray returns the end of the array whose bracket is before i.
-func skipArray(b []byte, i, depth int) int {
+func (m *marks) skipArray(b []byte, i, depth int) int {
 	if i = skipSpace(b, i); i < len(b) && b[i] == ']' {
 		return i + 1
 	}
 	for {
-		if i = skipValue(b, skipSpace(b, i), depth); i < 0 {
+		if i = m.skipValue(b, skipSpace(b, i), depth); i < 0 {
 			return i
 		}
 		if i = skipSpace(b, i); i >= len(b) {

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -60,5 +61,32 @@ func BenchmarkMarks(b *testing.B) {
 	b.SetBytes(int64(len(line)))
 	for b.Loop() {
 		m.set(line, len(line))
+	}
+}
+
+// With marks, of the whole line or of its beginning, a value ends where it ends
+// without, and is refused at the same place.
+func TestSkipValueWithMarks(t *testing.T) {
+	line := `{"a":{"b":"a text of more than eight bytes","c":[1,"x\"y",{"d":null}],"long":"` + strings.Repeat("0123456789", 9) +
+		`"},"e" : "\u00e9é","f":[ ],"g":{},"h":-1.5e3}`
+	check := func(line string) {
+		t.Helper()
+		b := []byte(line)
+		var m marks
+		for _, n := range []int{len(b), len(b) / 2, 0} {
+			m.set(b, n)
+			for i := range b {
+				if got, want := m.skipValue(b, i, 1), skipValue(b, i, 1); got != want {
+					t.Fatalf("%q marked up to %d, from %d: %d, want %d", line, n, i, got, want)
+				}
+			}
+		}
+	}
+	for i := range line {
+		check(line[:i+1])                          // cut off
+		check(line[:i] + "\x01" + line[i+1:])      // a control character
+		check(line[:i] + `"` + line[i+1:])         // a quote too many
+		check(line[:i] + `\` + line[i:])           // an escape
+		check(strings.Repeat(" ", i) + line[:i+1]) // elsewhere in a block
 	}
 }
