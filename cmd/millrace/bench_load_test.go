@@ -189,7 +189,9 @@ func TestBenchProtocols(t *testing.T) {
 				c := &benchCases[0]
 				job := c.job(time.Hour)
 				job.Load.Total, job.Load.Wire = int64(lines), wire
-				all = append(all, bench.Turn{Wire: wire, Result: benchRun(t, c.options(), job, os.Getenv("BENCH_PROFILES") != "")})
+				r := benchRun(t, c.options(), job, os.Getenv("BENCH_PROFILES") != "")
+				all = append(all, bench.Turn{Wire: wire, Result: r})
+				t.Logf("%.0f lines/s, drained", r.Sustained())
 			})
 		}
 	}
