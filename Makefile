@@ -10,7 +10,7 @@ BIN := bin/millrace
 DEMO_DATA ?= data/demo
 DEMO_HTTP ?= 127.0.0.1:8080
 DEMO_RATE ?= 300
-FUZZTIME ?= 20s
+FUZZTIME ?= 60s
 BENCH_SECONDS ?= 120
 BENCH_BINARY ?=
 BENCH_ROWS ?=
@@ -127,7 +127,7 @@ fuzz: check-compilers ## every fuzz target for FUZZTIME each
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
 	    echo "$$pkg $$target"; \
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
 	  done; done
 
 lint: check-compilers ## vet, golangci-lint and the formatting

@@ -100,7 +100,7 @@ type wireConn struct {
 func (c *wireConn) Read(p []byte) (int, error)  { return c.in.Read(p) }
 func (c *wireConn) Write(p []byte) (int, error) { return c.out.Write(p) }
 func (c *wireConn) Close() error                { c.closed.Store(true); return nil }
-func (c *wireConn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (c *wireConn) LocalAddr() net.Addr         { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 func (c *wireConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9), Port: 1} }
 func (c *wireConn) SetDeadline(time.Time) error      { return nil }

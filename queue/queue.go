@@ -35,6 +35,7 @@ type Queue struct {
 	admin      *kadm.Client
 	partitions int32
 	room       *semaphore.Weighted // bytes of records under way
+	lane       *semaphore.Weighted // of these, what is of large calls
 	turned     atomic.Int64        // bytes of records without a client, see turn
 	followMu   sync.Mutex
 	followed   topicID // the topic that the producer writes to
@@ -93,6 +94,7 @@ func (q *Queue) open(ctx context.Context) (err error) {
 	}
 	q.admin = kadm.NewClient(q.client)
 	q.room = semaphore.NewWeighted(int64(q.opts.Buffer))
+	q.lane = semaphore.NewWeighted(laneBytes)
 	if err := q.ensureTopic(ctx); err != nil {
 		return q.failed("open queue", err)
 	}
