@@ -19,11 +19,12 @@ import (
 // partition, chosen by a fixed hash; the others of a call go together to the
 // partition whose turn it is.
 //
-// It waits while Options.Buffer is used up, as long as ctx lasts. What was
-// handed to the broker is seen through whatever becomes of ctx, for at most
+// It waits while Options.Buffer is used up, or, if it is large itself, while
+// other large calls have what they may (laneBytes), as long as ctx lasts. What
+// was handed to the broker is seen through whatever becomes of ctx, for at most
 // Options.Timeout. When Append returns, no payload is in use any more, also on
-// error. After an error some of the records may be
-// stored: an append is repeated under its client sequence or not at all.
+// error. After an error some of the records may be stored: an append is repeated
+// under its client sequence or not at all.
 // Errors: ErrThrottled (no room before ctx ended, or the size cap is reached),
 // ErrTooLarge, ErrInvalid, ErrTimeout (outcome unknown), ErrUnavailable.
 func (q *Queue) Append(ctx context.Context, recs []*millrace.Record) error {
