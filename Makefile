@@ -120,7 +120,7 @@ bench-cluster: check-compilers ## one process against two nodes with Kafka, Clic
 	  go test -count=1 -timeout 30m -v -run '^TestBench(Cluster|Workers|SideBySide)$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
-	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills)' ./cmd/millrace
+	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills|Fairness)' ./cmd/millrace
 	MILLRACE_SOAK=1 go test -count=1 -timeout 1h -v -run '^Test(Hostile|LargeRollups)' ./pipeline
 
 fuzz: check-compilers ## every fuzz target for FUZZTIME each
