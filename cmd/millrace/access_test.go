@@ -166,7 +166,8 @@ func ingestPaths(t *testing.T) (out []string) {
 			return "logs"
 		}))
 	}
-	return append(out, "GET "+ingest.Path)
+	// Elasticsearch's are told apart before the routes.
+	return append(out, "GET "+ingest.Path, "POST /_bulk", "PUT /logs/_bulk", "POST /elasticsearch/_bulk", "POST /logs/_doc", "PUT /logs/_create/1")
 }
 
 // TestNoWayIn: a wrong, an expired, a revoked, a read-only and another project's
@@ -223,7 +224,7 @@ func mapValues(m map[string]string) func(func(string) bool) {
 }
 
 // takesEvents are the endpoints that must take one of the payloads.
-var takesEvents = []string{"POST /ingest", "GET /ingest", "POST /loki/api/v1/push", "POST /logplex", "POST /api/v1/exceptions", "/envelope", "/store"}
+var takesEvents = []string{"POST /ingest", "GET /ingest", "POST /loki/api/v1/push", "POST /logplex", "POST /api/v1/exceptions", "/envelope", "/store", "POST /v1/logs", "POST /_bulk", "POST /logs/_doc"}
 
 // letIn sends each payload to each endpoint with a good key, by every way.
 func (g *guarded) letIn(paths []string, key string) {
