@@ -54,9 +54,9 @@ demo: build ## start the server and feed it a live, generated stream
 	@./scripts/demo.sh $(BIN) $(DEMO_DATA) $(DEMO_HTTP) $(DEMO_RATE)
 
 test: check-compilers ## all tests; the concurrent packages under the race detector
-	go test -race $(RACE)
+	go test -race -timeout 20m $(RACE)
 	go test -race -short -run '$(RACE_ROLLUP)' ./rollup
-	go test $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
+	go test -timeout 20m $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
 
 # Tests that need the real servers skip without MILLRACE_CLUSTER and fail with it
 # where something is missing. What they need is fetched into $MILLRACE_CACHE
