@@ -163,7 +163,7 @@ func (c *elastic) route(w http.ResponseWriter, r *http.Request, path []string) {
 
 // busy reports whether documents would be refused for now.
 func (c *elastic) busy(who *auth.Principal) bool {
-	return c.h.deps.Pressure() != nil || c.h.deps.Limits.Admit(who, 0, 0) != nil
+	return c.h.deps.Door() != nil || c.h.deps.Limits.Admit(who, 0, 0) != nil
 }
 
 // elasticTypes are Elasticsearch's names of errors.

@@ -24,6 +24,9 @@ type Deps struct {
 	Append func(ctx context.Context, recs []*millrace.Record) error
 	// Pressure returns ErrThrottled while nothing should be appended.
 	Pressure func() error
+	// Door returns why no request is taken now: pressure, or what else turns
+	// senders away. nil is Pressure.
+	Door func() error
 	// Authorize says who sends a request (auth.Guard.Authorize).
 	Authorize func(r *http.Request, scope millrace.Scope) (*auth.Principal, error)
 	// AuthorizeKey says whose a key is that came by a protocol's own way
@@ -84,6 +87,9 @@ const Path = "/ingest"
 func New(opts Options, deps Deps) *Handler {
 	if deps.Pressure == nil {
 		deps.Pressure = func() error { return nil }
+	}
+	if deps.Door == nil {
+		deps.Door = deps.Pressure
 	}
 	if deps.Rules == nil {
 		deps.Rules = func(string, string) int64 { return 0 }
@@ -252,7 +258,7 @@ func (h *Handler) admit(r *http.Request, q *request) error {
 // open asks whether anything may come now, at the least cost for a request that
 // may not, and opens its client's share of the memory.
 func (h *Handler) open(q *request) error {
-	if err := h.deps.Pressure(); err != nil {
+	if err := h.deps.Door(); err != nil {
 		return err
 	}
 	if err := h.deps.Limits.Admit(q.principal, 0, 0); err != nil {

@@ -124,7 +124,7 @@ func (m *messages) append(ctx context.Context) error {
 	if len(m.list) == 0 {
 		return nil
 	}
-	if err := m.h.deps.Pressure(); err != nil {
+	if err := m.h.deps.Door(); err != nil {
 		return err
 	}
 	if err := m.group(); err != nil {

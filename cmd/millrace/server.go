@@ -204,7 +204,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}
 	s.tally = time.NewTicker(tallyInterval)
 	s.ingest = ingest.New(s.cfg.Ingest, ingest.Deps{
-		Append: s.queue.Append, Pressure: s.door, Rules: s.rules.Current,
+		Append: s.queue.Append, Pressure: s.pressure, Door: s.door, Rules: s.rules.Current,
 		Authorize: guard.Authorize, AuthorizeKey: guard.AuthorizeKey, Limits: s.limits,
 		Now: s.now, Tick: s.tally.C, Log: s.log, Metrics: s.status.registry,
 	})
