@@ -53,10 +53,13 @@ const (
 	AttrClientIP     = "client_ip"
 	AttrReferer      = "referer"
 	AttrUserAgent    = "user_agent"
-	AttrType         = "type"          // exception type
-	AttrFingerprint  = "fingerprint"   // exception fingerprint
-	AttrFrames       = "frames"        // JSON array of Frame
-	AttrTimeOriginal = "time_original" // RFC 3339, when Time was set to arrival
+	AttrType         = "type"             // exception type
+	AttrFingerprint  = "fingerprint"      // exception fingerprint
+	AttrFrames       = "frames"           // JSON array of Frame; older rows have it instead of AttrReport
+	AttrReport       = "exception_report" // the Report, as package exception writes it
+	AttrUser         = "user"             // who was affected: an id, else a name or address
+	AttrErrorClass   = "error_class"      // business or system (also absent), as rules say
+	AttrTimeOriginal = "time_original"    // RFC 3339, when Time was set to arrival
 )
 
 // Event is one log line, request, crash, timing, metric or cost.

@@ -41,7 +41,8 @@ import (
 //     most 1 MiB. At a graceful stop what arrives within half a second is read
 //     and appended.
 //   - A message is doubled only if the queue had it on disk and the append
-//     failed all the same (its answer was lost); the listener tries again.
+//     failed all the same (its answer was lost), when the listener tries again,
+//     or if its sender sends again what it was sending when the connection broke.
 
 // Syslog is a port of syslog. Create it with Handler.Syslog.
 type Syslog struct {

@@ -158,7 +158,7 @@ func TestRsyslogTCP(t *testing.T) {
 	s := Start(t, "", "--listen", "syslog_tcp="+addr)
 	in := rsyslog(t, Snippet(t, "rsyslog.md", "rsyslog", 0, `port="514"`, `port="`+port(addr)+`"`))
 	s.feedSyslog(in, true, head5424)
-	s.bounds(syslogEvents-written, 1, where5424)
+	s.bounds(syslogEvents-written, 2, where5424)
 }
 
 func TestRsyslogUDP(t *testing.T) {
@@ -176,7 +176,7 @@ func TestRsyslogTLS(t *testing.T) {
 	in := rsyslog(t, Snippet(t, "rsyslog.md", "rsyslog", 2, `port="6514"`, `port="`+port(addr)+`"`,
 		"/etc/ssl/certs/ca-certificates.crt", cert, "MILLRACE_KEY", s.Key()))
 	s.feedSyslog(in, true, head5424)
-	s.bounds(syslogEvents-written, 1, where5424)
+	s.bounds(syslogEvents-written, 2, where5424)
 	s.Wait(0, "SELECT count(*) FROM events WHERE attrs::VARCHAR LIKE '%mr_ingest%' OR message LIKE '%mr_ingest%'")
 }
 
@@ -217,7 +217,7 @@ func TestSyslogNGTCP(t *testing.T) {
 	s := Start(t, "", "--listen", "syslog_tcp="+addr)
 	in := syslogNG(t, Snippet(t, "syslog-ng.md", "syslog-ng", 0, "port(514)", "port("+port(addr)+")"))
 	s.feedSyslog(in, true, head5424)
-	s.bounds(syslogEvents-written, 1, where5424)
+	s.bounds(syslogEvents-written, 2, where5424)
 }
 
 func TestSyslogNGNetwork(t *testing.T) {
@@ -225,7 +225,7 @@ func TestSyslogNGNetwork(t *testing.T) {
 	s := Start(t, "", "--listen", "syslog_tcp="+addr)
 	in := syslogNG(t, Snippet(t, "syslog-ng.md", "syslog-ng", 1, "port(514)", "port("+port(addr)+")"))
 	s.feedSyslog(in, true, head5424)
-	s.bounds(syslogEvents-written, 1, where3164)
+	s.bounds(syslogEvents-written, 2, where3164)
 }
 
 func TestSyslogNGHTTP(t *testing.T) {
