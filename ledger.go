@@ -27,6 +27,10 @@ const (
 	OutcomeFolded    Outcome = "folded"
 )
 
+// ReasonExceptionSamples is the reason of OutcomeSampled for exceptions that are
+// counted, and of which no details are kept since others tell the same.
+const ReasonExceptionSamples = "exception_samples"
+
 // LedgerEntry is one account. Entries with equal keys (all but the numbers and
 // Example) are added up by the Store; the first example is kept.
 type LedgerEntry struct {
@@ -34,7 +38,7 @@ type LedgerEntry struct {
 	Project, Source string
 	Minute          int64 // of arrival, Unix seconds, a multiple of 60
 	Outcome         Outcome
-	Reason          string // set for rejected, refused and filtered
+	Reason          string // set for rejected, refused, filtered and sampled
 	Events          int64
 	Weight          int64
 	Example         string

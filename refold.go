@@ -11,6 +11,17 @@ type RefoldQuery struct {
 	Rollup   RollupSchema // as it was defined; another definition is ErrConflict
 	From, To int64        // Unix seconds of event time, half open, multiples of 60
 	Fields   []string     // columns and attributes that the rollup reads; the events handed out need no others
+	// NoExceptions says that the rollup's condition takes no event of KindException:
+	// a range of which only exceptions were sampled (ReasonExceptionSamples) can be
+	// folded again exactly.
+	NoExceptions bool
+}
+
+// Sampled reports whether an account tells of rows that were left out and that the
+// rollup may have counted.
+func (q *RefoldQuery) Sampled(e *LedgerEntry) bool {
+	return e.Sink == SinkEvents && e.Outcome == OutcomeSampled && e.Events > 0 &&
+		(!q.NoExceptions || e.Reason != ReasonExceptionSamples)
 }
 
 // Refolder folds stored events into cells for Store.Refold. It is used by one

@@ -39,9 +39,12 @@ func (r *refold) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sampled, err := r.db.scalar(ctx, "look for sampled rows", "SELECT toInt64(sum(events)) FROM "+r.db.ledgerRows(m, fmt.Sprintf(
-		"sink = %s AND outcome = %s AND minute >= %d", quote(string(millrace.SinkEvents)), quote(string(millrace.OutcomeSampled)),
-		r.q.From-int64(millrace.MaxAhead.Seconds())-60)))
+	where := fmt.Sprintf("sink = %s AND outcome = %s AND minute >= %d", quote(string(millrace.SinkEvents)),
+		quote(string(millrace.OutcomeSampled)), r.q.From-int64(millrace.MaxAhead.Seconds())-60)
+	if r.q.NoExceptions {
+		where += " AND reason != " + quote(millrace.ReasonExceptionSamples)
+	}
+	sampled, err := r.db.scalar(ctx, "look for sampled rows", "SELECT toInt64(sum(events)) FROM "+r.db.ledgerRows(m, where))
 	if err != nil {
 		return err
 	}

@@ -157,8 +157,12 @@ func (r *refold) checkRange(ctx context.Context, c *conn) error {
 		return refuse("raw rows of that time have been dropped")
 	}
 	// What is of the range arrived after its beginning, but for clocks ahead.
-	sampled, err := exists(ctx, c, fmt.Sprintf("SELECT 1 FROM ledger_rows WHERE sink = %s AND outcome = %s AND minute >= %d AND events > 0",
-		quote(string(millrace.SinkEvents)), quote(string(millrace.OutcomeSampled)), r.q.From-int64(millrace.MaxAhead/time.Second)-60))
+	where := fmt.Sprintf("sink = %s AND outcome = %s AND minute >= %d AND events > 0",
+		quote(string(millrace.SinkEvents)), quote(string(millrace.OutcomeSampled)), r.q.From-int64(millrace.MaxAhead/time.Second)-60)
+	if r.q.NoExceptions {
+		where += " AND reason <> " + quote(millrace.ReasonExceptionSamples)
+	}
+	sampled, err := exists(ctx, c, "SELECT 1 FROM ledger_rows WHERE "+where)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (s *Store) refoldable(r *rollup, q *millrace.RefoldQuery) error {
 		}
 	}
 	for _, e := range s.ledger {
-		if e.Sink == millrace.SinkEvents && e.Outcome == millrace.OutcomeSampled && e.Events > 0 && e.Minute >= q.From-660 {
+		if q.Sampled(&e) && e.Minute >= q.From-660 {
 			return refuse("raw rows were sampled since then")
 		}
 	}

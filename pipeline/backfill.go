@@ -214,8 +214,10 @@ func (b *backfill) slice(ctx context.Context, s millrace.Span) error {
 	if s.To-s.From <= int64(millrace.Minute) {
 		limit = 0 // a minute has to fit: the live engine holds as much
 	}
+	kind, one := rollup.WhereKind(b.rollup.Where)
 	done, err := b.of.store.Refold(ctx, millrace.RefoldQuery{
 		Rollup: b.rollup.RollupSchema, From: s.From, To: s.To, Fields: b.rollup.Fields(),
+		NoExceptions: one && kind != millrace.KindException,
 	}, b.refolder(limit))
 	if errors.Is(err, errCells) {
 		middle := millrace.Minute.Floor((s.From + s.To) / 2)

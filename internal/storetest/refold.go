@@ -216,10 +216,22 @@ func testRefoldRefused(t *testing.T, s millrace.Store) {
 		t.Fatalf("refused, and yet cells changed: %s", firstDifference(after, before))
 	}
 
-	check(t, s.WriteEvents(t.Context(), nil, &millrace.Commit{Sink: millrace.SinkEvents, Ledger: []millrace.LedgerEntry{{
-		Sink: millrace.SinkEvents, Minute: Base.Add(5 * time.Hour).Unix(), Outcome: millrace.OutcomeSampled, Events: 1, Weight: 1,
-	}}}))
+	sample := func(reason string) {
+		check(t, s.WriteEvents(t.Context(), nil, &millrace.Commit{Sink: millrace.SinkEvents, Ledger: []millrace.LedgerEntry{{
+			Sink: millrace.SinkEvents, Minute: Base.Add(5 * time.Hour).Unix(), Outcome: millrace.OutcomeSampled, Reason: reason, Events: 1, Weight: 1,
+		}}}))
+	}
+	noExceptions := func() error {
+		_, err := s.Refold(ctx, millrace.RefoldQuery{Rollup: p.def, From: Base.Unix(), To: hour.Unix(), NoExceptions: true}, &refolder{def: p.def})
+		return err
+	}
+	// Samples of exceptions are nothing to a rollup that takes none.
+	sample(millrace.ReasonExceptionSamples)
 	wantCode(t, refold(p.def, Base, hour, &refolder{}), millrace.ErrConflict)
+	check(t, noExceptions())
+	sample("")
+	wantCode(t, refold(p.def, Base, hour, &refolder{}), millrace.ErrConflict)
+	wantCode(t, noExceptions(), millrace.ErrConflict)
 	check(t, refold(p.def, Base.Add(6*time.Hour), Base.Add(7*time.Hour), &refolder{}))
 
 	// The rollup sink is ahead of the raw rows.
