@@ -35,16 +35,17 @@ var mayImport = map[string][]string{
 	"memory":     {".", "sketch"}, // the oracle of the tests is a Store like the others
 	"meta":       {"."},
 	"query":      {".", "rollup", "sketch"}, // quantiles and estimates are read from cells
-	"web":        {".", "auth", "query", "decode", "transform"},
+	"issue":      {".", "exception", "query"},
+	"web":        {".", "auth", "query", "decode", "transform", "exception", "issue"},
 	"client":     {},
 	"agent":      {".", "decode", "client"},
 	"config": {
 		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
-		"pipeline", "duckdb", "clickhouse", "meta", "query", "web", "client", "agent",
+		"pipeline", "duckdb", "clickhouse", "meta", "query", "issue", "web", "client", "agent",
 	},
 	"cmd/millrace": {
 		".", "decode", "transform", "sketch", "rollup", "exception", "queue", "auth", "ingest",
-		"pipeline", "duckdb", "clickhouse", "memory", "meta", "query", "web", "client", "agent", "config",
+		"pipeline", "duckdb", "clickhouse", "memory", "meta", "query", "issue", "web", "client", "agent", "config",
 	},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/clickhouse"
 	"github.com/millrace/millrace/duckdb"
 	"github.com/millrace/millrace/ingest"
+	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/queue"
@@ -39,6 +40,7 @@ type Config struct {
 	Meta       Meta                 `yaml:"meta" doc:"Where keys, rules and positions are kept."`
 	Node       Nodes                `yaml:"node" doc:"What this process is among others."`
 	Query      query.Options        `yaml:"query" doc:"What one question may cost."`
+	Issues     issue.Options        `yaml:"issues" doc:"Exceptions that are one fault, and their life."`
 	Countries  string               `yaml:"countries" default:"" doc:"MMDB file of the step country of rules: addresses to countries, as MaxMind, DB-IP and others publish them. It is read again at every reload." example:""`
 	Sources    Sources              `yaml:"sources" doc:"Rules of sources, by NAME or PROJECT/NAME; a name that ends in * is for all sources that begin so and have no rules of their own. Rules that stand here are read-only in the API; those of other sources are kept there."`
 	Rollups    Rollups              `yaml:"rollups" doc:"Rollups by name, beside the defaults traffic, exceptions and timings. A definition under one of these names replaces it, null removes it."`
@@ -110,6 +112,7 @@ func (c *Config) validate(v *millrace.Violations) {
 	c.ClickHouse.Validate("clickhouse", v)
 	c.validateCluster(v)
 	c.Query.Validate("query", v)
+	c.Issues.Validate("issues", v)
 	c.openCountries(v)
 	c.Sources.validate(v, c.countryFile)
 	c.compile(v)

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/clickhouse"
 	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/queue"
@@ -39,6 +40,7 @@ func TestDefaultsAreValidAndEqualThePackages(t *testing.T) {
 	f("store", c.Store, duckdb.DefaultOptions())
 	f("clickhouse", c.ClickHouse, clickhouse.DefaultOptions())
 	f("query", c.Query, query.DefaultOptions())
+	f("issues", c.Issues, issue.DefaultOptions())
 }
 
 func TestReferenceIsCurrentAndValid(t *testing.T) {

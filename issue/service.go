@@ -1,0 +1,90 @@
+package issue
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/query"
+)
+
+// Rollup is the name of the rollup that counts exceptions.
+const Rollup = "exceptions"
+
+// The values of Env in requests that stand for more than one environment.
+const (
+	EnvProduction = "production" // also "": those of Options.Production, and events that name none
+	EnvAll        = "all"
+)
+
+// Author is who does what nobody did.
+const Author = "millrace"
+
+// Options configures issues.
+type Options struct {
+	Production []string          `yaml:"production" default:"production,prod,live" doc:"Names of the environments that count as production, as do events that name none. Pages show them unless another is chosen, and only they bring resolved issues back or end an ignore, unless an issue was never seen in one." example:"production,eu,us"`
+	Interval   millrace.Duration `yaml:"interval" default:"5s" doc:"How often to look whether an ignored issue reached its time, its number of occurrences or of users." example:"30s"`
+	Cache      int               `yaml:"cache" default:"200000" doc:"How many fingerprints each node remembers as known, so that seeing them again asks nothing; each takes about 200 bytes." example:"50000"`
+}
+
+// DefaultOptions returns the documented defaults.
+func DefaultOptions() Options {
+	return Options{
+		Production: []string{"production", "prod", "live"},
+		Interval:   millrace.Duration(5 * time.Second), Cache: 200_000,
+	}
+}
+
+// Validate reports every setting that is out of bounds.
+func (o *Options) Validate(path string, v *millrace.Violations) {
+	if len(o.Production) > 100 {
+		v.Add(path+".production", len(o.Production), "at most 100 names")
+	}
+	for _, name := range o.Production {
+		if name == "" || name == EnvAll || len(name) > 200 {
+			v.Add(path+".production", `"`+name+`"`, `names of 1 to 200 bytes other than "all"`)
+		}
+	}
+	if d := o.Interval.Std(); d < 100*time.Millisecond || d > time.Hour {
+		v.Add(path+".interval", o.Interval, "between 100ms and 1h")
+	}
+	millrace.Range(v, path+".cache", o.Cache, 1000, 10_000_000)
+}
+
+// Numbers answers questions to rollups and rows; a *query.Service does.
+type Numbers interface {
+	Rollup(ctx context.Context, req query.RollupRequest) (*query.RollupResult, error)
+	Logs(ctx context.Context, req query.LogsRequest) (*query.LogsResult, error)
+}
+
+// Deps is what a Service stands on.
+type Deps struct {
+	Store millrace.Issues
+	// Query may be nil in a process that answers no questions: then the keeper
+	// ends ignores by time alone, and numbers are ErrUnavailable.
+	Query   Numbers
+	Locks   millrace.Locks // nil: this process is the only one
+	Now     func() time.Time
+	Log     *slog.Logger
+	Options Options
+}
+
+// Service is the issues of all projects. It is safe for concurrent use.
+// It implements millrace.Sightings.
+type Service struct {
+	deps Deps
+}
+
+// New returns a Service. Deps.Store, Now and Log are required.
+func New(d Deps) *Service {
+	return &Service{deps: d}
+}
+
+// Production reports whether an environment counts as production.
+func (s *Service) Production(env string) bool {
+	return env == "" || slices.Contains(s.deps.Options.Production, env)
+}
+
+var errNotYet = millrace.Errorf(millrace.ErrUnavailable, "not yet")
