@@ -17,17 +17,26 @@ type Issues interface {
 	// See stores what workers saw, before they commit the events themselves: the
 	// least and the greatest of times, so that saying it again changes nothing. A
 	// Sighting whose fingerprint is new becomes a row under the issue that its Key
-	// belongs to; a Key that is new becomes an issue, IssueID(Project, Key). It
-	// returns the issues that were created, and those that are not open, as they
-	// are now, each with the sightings that touched it.
+	// belongs to; a Key that is new becomes an issue, IssueID(Project, Key), with
+	// an activity "created". It returns the issues that were created, and those
+	// that are not open, as they are now, by project and id, each with the
+	// sightings that touched it.
 	//
-	// A fingerprint that is new in a Sighting without a Key is left out, and its
-	// index returned in missing: the caller says it again with Key and Report.
+	// A fingerprint that is new, in Sightings without a Key or with one of other
+	// Settings than the newest, is left out, and their indexes returned in missing:
+	// the caller says it again with Key and Report. Of several Sightings with a Key
+	// the first counts; what it says of Key and Report is never changed by others.
+	//
+	// Of many who see an issue first at the same time one gets Created. It is a
+	// hint: if the answer is lost, nobody is told. Who must not miss an issue reads
+	// Activities.
 	See(ctx context.Context, sightings []Sighting, now time.Time) (seen []Seen, missing []int, err error)
 
 	// Issue returns an issue, one that was merged into another too. ErrNotFound.
+	// MergedInto never leads in a circle.
 	Issue(ctx context.Context, project, id string) (*Issue, error)
-	// ListIssues returns issues that have fingerprints, in q's order.
+	// ListIssues returns issues that have fingerprints, in q's order, equal ones by
+	// id. ErrInvalid: no such order.
 	ListIssues(ctx context.Context, q IssueQuery) ([]*Issue, error)
 	// IssuesOf returns which issue each fingerprint belongs to; unknown ones are left out.
 	IssuesOf(ctx context.Context, project string, fingerprints []string) (map[string]string, error)
@@ -39,24 +48,32 @@ type Issues interface {
 	// Sights returns in which environments the fingerprints of an issue were seen.
 	Sights(ctx context.Context, project, issue string) ([]Sight, error)
 	// IssueReleases returns the releases of a project that had exceptions, in the
-	// order in which they were first seen (by event time).
+	// order in which they were first seen (by event time), then by name.
 	IssueReleases(ctx context.Context, project string) ([]IssueRelease, error)
 
 	// ChangeIssue stores i's State, Resolution, Ignore, Regressed and Owner, raises
-	// i.Version, and adds activities. ErrConflict: it has another Version by now.
-	// ErrNotFound.
+	// i.Version, and adds activities of this issue. ErrConflict: it has another
+	// Version by now. ErrNotFound.
 	ChangeIssue(ctx context.Context, i *Issue, activities ...Activity) error
 	// Activities returns what happened to an issue, newest first, at most limit,
-	// before the id given (0: from the newest).
+	// before the id given (0: from the newest); of all issues of the project if
+	// issue is empty.
 	Activities(ctx context.Context, project, issue string, before int64, limit int) ([]Activity, error)
-	// AddActivity stores a note. ErrNotFound: no such issue.
+	// AddActivity stores a note and sets a.ID. ErrNotFound: no such issue.
 	AddActivity(ctx context.Context, a *Activity) error
 
 	// Regroup moves fingerprints and keys between issues, all or none, creates
-	// target issues that do not exist, and brings first and last times of the
-	// issues up to date. It sets r.ID. A merged issue without fingerprints stays,
-	// with MergedInto. With r.Undoes set that change is marked as undone.
-	// ErrConflict: one is in another issue by now, or that change was undone.
+	// target issues that do not exist, brings what the issues have of their
+	// fingerprints up to date, and raises their Versions. It sets r.ID, and it as
+	// Regrouping of the activities. An issue without fingerprints stays as it was,
+	// with MergedInto: where most of them went. With r.Undoes set that change is
+	// marked as undone. With r.SettingsAfter it stores them, as SetIssueSettings
+	// does with the Version of r.SettingsBefore, and sets their Version.
+	//
+	// ErrConflict: a fingerprint or key is in another issue, or has another key
+	// than KeyBefore, or the settings have another Version by now, or that change
+	// was undone. ErrNotFound: there is none to undo. ErrInvalid: one is moved
+	// twice, or nowhere.
 	Regroup(ctx context.Context, r *Regrouping, activities ...Activity) error
 	// Regroupings returns changes, newest first, at most limit; of one issue, or
 	// of all if it is empty. Id 0 is from the newest.
@@ -92,6 +109,7 @@ type Sighting struct {
 	Language               string
 	Report                 []byte // as exception.AppendReport wrote it; at most MaxReportBytes
 	Key                    string // what groups it; set by package issue
+	Settings               int64  // Version of the IssueSettings that Key was made with
 	Owner                  string // to begin with, if the issue is new; set by package issue
 }
 
@@ -131,7 +149,8 @@ type Issue struct {
 	Regressed  int64      // event time of the first event after the resolution, ns; 0: none
 	Owner      string     // "" is nobody's
 
-	// Over all fingerprints, ns of event time. See keeps them up to date.
+	// Over all fingerprints, ns of event time. See keeps them up to date. Of equal
+	// times the least FirstRelease and the greatest LastRelease count.
 	FirstSeen, LastSeen       int64
 	FirstRelease, LastRelease string
 	Fingerprints              int    // how many it has
@@ -181,16 +200,16 @@ type IssueQuery struct {
 	// NewSince and SeenSince are bounds of FirstSeen and LastSeen, ns; 0 is none.
 	NewSince, SeenSince int64
 	// Order is last_seen, first_seen (newest first) or id.
-	Order         string
-	Limit, Offset int
+	Order         string // empty is last_seen
+	Limit, Offset int    // 0 is no limit
 }
 
 // IssueFingerprint is one fingerprint and where it belongs.
 type IssueFingerprint struct {
 	Project, Fingerprint, Key, Issue string
-	FirstSeen, LastSeen              int64 // ns
+	FirstSeen, LastSeen              int64 // ns; over all environments
 	FirstRelease, LastRelease        string
-	Type, Title, Culprit             string
+	Type, Title, Culprit             string // of the first
 	Level, Service, Language         string
 }
 
@@ -217,6 +236,8 @@ type Activity struct {
 	// Data is a JSON object: what was before and what is after, such that it can be undone.
 	Data []byte
 	Text string // of a note
+	// Regrouping is the change of what belongs together that this tells of; 0: none.
+	Regrouping int64
 }
 
 // Regrouping is a change of what belongs together.
@@ -235,7 +256,8 @@ type Regrouping struct {
 }
 
 // Move takes a fingerprint, with the key that it has from then on, or a key alone
-// (of fingerprints to come) from one issue to another.
+// (of fingerprints to come) from one issue to another. A key does not follow its
+// fingerprint: both may move.
 type Move struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	KeyBefore   string `json:"key_before,omitempty"`
