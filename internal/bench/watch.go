@@ -135,11 +135,16 @@ type Answers struct {
 // when each of them had; it gives up at a standstill of a minute. It looks more
 // often as the end comes near, since looking costs the server time, too.
 func Drained(ctx context.Context, c *client.Client, want int64) (map[string]time.Time, error) {
+	return drained(ctx, c, want, stored)
+}
+
+// drained is Drained with what tells how many events each sink has had.
+func drained(ctx context.Context, c *client.Client, want int64, progress func(context.Context, *client.Client) (map[string]int64, error)) (map[string]time.Time, error) {
 	done := map[string]time.Time{}
 	var moved, looked time.Time
 	var last map[string]int64
 	for {
-		got, err := stored(ctx, c)
+		got, err := progress(ctx, c)
 		if err != nil {
 			return nil, err
 		}
