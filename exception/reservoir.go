@@ -119,13 +119,7 @@ func (r *Reservoir[T]) Samples() (oldest, newest Sample[T], random []Sample[T], 
 	return *r.oldest, *r.newest, r.chosen, true
 }
 
-// rank hashes a place with the finaliser of SplitMix64 (Steele, Lea, Flood 2014),
-// once per word.
-func (r *Reservoir[T]) rank(p Place) uint64 {
-	h := mix(r.seed)
-	h = mix(h ^ uint64(p.Offset))
-	return mix(h ^ uint64(uint32(p.Partition))<<32 ^ uint64(uint32(p.Ordinal)))
-}
+func (r *Reservoir[T]) rank(p Place) uint64 { return SampleRank(r.seed, p) }
 
 func mix(z uint64) uint64 {
 	z += 0x9e3779b97f4a7c15
