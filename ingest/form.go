@@ -31,6 +31,9 @@ func (q *request) unform(r *http.Request) error {
 		} else {
 			b = nil
 		}
+		if len(pair) == 0 {
+			continue
+		}
 		key, value, _ := bytes.Cut(pair, []byte{'='})
 		name, ok := unquery(make([]byte, 0, len(key)), key)
 		if !ok || string(name) != q.formField {

@@ -65,6 +65,7 @@ func TestPostForm(t *testing.T) {
 func FuzzForm(f *testing.F) {
 	f.Add("d=1&d=%41+b", "d")
 	f.Add("%64=x", "d")
+	f.Add("d=1&&&d$%cf&=", "")
 	f.Fuzz(func(t *testing.T, body, name string) {
 		q := &request{}
 		q.formField = name

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	runtimemetrics "runtime/metrics"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -123,29 +122,6 @@ func (c *choppy) Read(p []byte) (int, error) {
 	copy(p, c.text[:n])
 	c.text = c.text[n:]
 	return n, nil
-}
-
-// cheap runs do and fails if a small input costs more than 10 MB or 100 ms.
-func cheap(t *testing.T, size int, do func()) {
-	t.Helper()
-	sample := []runtimemetrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	runtimemetrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	started := time.Now()
-	do()
-	took := time.Since(started)
-	runtimemetrics.Read(sample)
-	if bytes := sample[0].Value.Uint64() - before; size <= 1<<10 && bytes > 10<<20 {
-		t.Errorf("%d bytes allocated %d", size, bytes)
-	}
-	if size <= 1<<10 && took > 100*time.Millisecond {
-		// Once more: the machine may have been busy.
-		started = time.Now()
-		do()
-		if took = time.Since(started); took > 100*time.Millisecond {
-			t.Errorf("%d bytes took %v", size, took)
-		}
-	}
 }
 
 func TestPrefixes(t *testing.T) {

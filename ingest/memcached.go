@@ -275,18 +275,21 @@ func (c *cacheConn) value(q *request, n int, refused error) error {
 	o := q.opts
 	c.wait(o.SlowGrace.Std() + time.Duration(n)*time.Second/time.Duration(o.MinRate))
 	q.body.mem = &c.h.mem
-	if refused == nil {
-		refused = q.body.grow(int64(max(n, 1)))
+	for have := 0; refused == nil && have < n; have = len(q.body.buf) {
+		// What was announced may never come: memory follows what has arrived.
+		upTo := min(n, max(2*have, firstBuffer))
+		if refused = q.body.grow(int64(upTo)); refused != nil {
+			break
+		}
+		q.body.buf = q.body.buf[:upTo]
+		if _, err := io.ReadFull(c.r, q.body.buf[have:]); err != nil {
+			return &brokenError{err}
+		}
 	}
-	if refused != nil {
-		if _, err := c.r.Discard(n); err != nil {
-			return &brokenError{err}
-		}
-	} else {
-		q.body.buf = q.body.buf[:n]
-		if _, err := io.ReadFull(c.r, q.body.buf); err != nil {
-			return &brokenError{err}
-		}
+	if _, err := c.r.Discard(n - len(q.body.buf)); err != nil {
+		return &brokenError{err}
+	}
+	if refused == nil {
 		q.body.size, q.body.wire.n = int64(n), int64(n)
 	}
 	end, err := c.r.Peek(2)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -118,14 +119,29 @@ func TestMemcachedPressure(t *testing.T) {
 	}
 }
 
+// A value that takes several buffers is whole.
+func TestMemcachedLarge(t *testing.T) {
+	f := listening(t, true)
+	value := strings.Repeat(strings.Repeat("x", 999)+"\n", 5000)
+	got, err := talk(t, f, here, fmt.Sprintf("set app 0 0 %d\r\n%s\r\nset app 0 0 1\r\ny\r\nset app 0 0 0\r\n\r\n", len(value), value))
+	if err != nil || got != "STORED\r\nSTORED\r\nSTORED\r\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	lines := f.stored()
+	if len(lines) != 5001 || lines[4999] != "default/app: "+value[:1000] {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
 func FuzzMemcached(f *testing.F) {
 	f.Add([]byte("set app 0 0 8\r\none\ntwo\n\r\nquit\r\n"))
 	f.Add([]byte("set app 0 0 3 noreply\r\none\r\nget a\r\nstats\r\n"))
 	f.Add([]byte("set app 0 0 2000000000\r\none\r\n"))
+	f.Add([]byte("set app 0 0 20000000\r\none\r\n"))
 	f.Add([]byte("set a 0 0 19\r\nuser " + shopKey + "\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		x := listening(t, true)
-		cheap(t, len(in), func() { _, _ = talk(t, x, here, string(in)) })
+		costs(t, len(in), func() { _, _ = talk(t, x, here, string(in)) })
 		for _, line := range x.stored() {
 			if strings.Contains(line, "PAYLOAD DIFFERS") {
 				t.Error(line)

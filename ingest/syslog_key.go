@@ -8,7 +8,8 @@ var keyElement = []byte("[millrace@")
 
 // takeKey removes the elements [millrace@N key="…"] from the structured data of
 // a message of RFC 5424 and returns the first one's key. text is overwritten if
-// it has any. A message that is not of RFC 5424 has none.
+// it has any. A message that is not of RFC 5424 has none. An element that does not
+// end, with all that follows, is the message's text.
 func takeKey(text []byte) (key string, rest []byte) {
 	if !bytes.Contains(text, keyElement) {
 		return "", text
@@ -21,7 +22,7 @@ func takeKey(text []byte) (key string, rest []byte) {
 	for i < len(text) && text[i] == '[' {
 		end := elementEnd(text, i)
 		if end < 0 {
-			return "", text // malformed: it is the message's text
+			break // a key that was found must not stay in the text
 		}
 		if bytes.HasPrefix(text[i:], keyElement) {
 			if !found {

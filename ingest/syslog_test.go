@@ -176,6 +176,8 @@ func TestTakeKey(t *testing.T) {
 	f(`<1>1 - - - - - [a b="\"[millrace@0 key=\"k\"]"] m`, "", `<1>1 - - - - - [a b="\"[millrace@0 key=\"k\"]"] m`)
 	f(`<1>1 - - - - - - [millrace@0 key="k"] m`, "", `<1>1 - - - - - - [millrace@0 key="k"] m`)
 	f(`<1>Mar  5 11:00:00 h t: [millrace@0 key="k"] m`, "", `<1>Mar  5 11:00:00 h t: [millrace@0 key="k"] m`)
+	// Malformed further on: the key must not stay in the text.
+	f(`<1>1 - - - - - [millrace@0 key="k"][a b="c"][d e`, "k", `<1>1 - - - - - [a b="c"][d e`)
 	f(`<1>1 - - - - - [millrace@0 key="k`, "", `<1>1 - - - - - [millrace@0 key="k`)
 	f(`[millrace@0 key="k"]`, "", `[millrace@0 key="k"]`)
 }
