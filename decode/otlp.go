@@ -167,10 +167,12 @@ func (s *otlpSplitter) record(context, item []byte) {
 		s.res.refuse(s.index, ReasonTooLarge, tooLargeDetail(len(item), s.lim), item)
 		return
 	}
-	c := otlpCheck{whole: item}
-	if c.record(item); c.reason != "" {
-		s.res.refuse(s.index, c.reason, c.detail(s.res), item)
-		return
+	if !quickRecord(item) {
+		c := otlpCheck{whole: item}
+		if c.record(item); c.reason != "" {
+			s.res.refuse(s.index, c.reason, c.detail(s.res), item)
+			return
+		}
 	}
 	s.res.Events = append(s.res.Events, Piece{Context: context, Item: item, Index: s.index})
 }

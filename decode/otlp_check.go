@@ -112,12 +112,6 @@ func (c *otlpCheck) record(b []byte) (ok bool) {
 }
 
 func (c *otlpCheck) keyValue(b []byte, depth int) (ok bool) {
-	if _, value, quick := quickPair(b); quick {
-		// What is between the texts is ASCII: the whole is UTF-8 if they are.
-		if _, text := quickText(value); text && utf8.Valid(b) {
-			return true
-		}
-	}
 	for i := 0; i < len(b); {
 		tag, _, data, next := nextField(b, i)
 		if next < 0 {

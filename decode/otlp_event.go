@@ -61,9 +61,18 @@ type otlpFields struct {
 	from, to int
 }
 
+// attribute notes where an attribute is.
+func (f *otlpFields) attribute(i, next int) {
+	if f.to == 0 {
+		f.from = i
+	}
+	f.to = next
+}
+
 // otlpState is what a Decoder remembers of OTLP.
 type otlpState struct {
-	keys    keyCache // of attributes
+	keys    keyCache   // of attributes
+	prev    *cachedKey // the entry of the attribute before
 	last    *otlpContext
 	recent  [128]*otlpContext
 	filter  uint64 // of the keys of the event at hand
@@ -81,6 +90,7 @@ func (d *Decoder) otlpBegin() *otlpState {
 	}
 	s := d.otlp
 	s.keys.number++
+	s.prev = &s.keys.entries[0]
 	s.filter, s.base, s.line, s.repeats = 0, 0, false, false
 	s.exception, s.exceptionType = false, millrace.Value{}
 	return s
@@ -98,10 +108,14 @@ func (d *Decoder) otlpPiece(ordinal int32, context, item []byte) {
 	e := d.b.Add(ordinal)
 	d.otlpOpen(e, c, &f)
 	for i := f.from; i < f.to; {
-		var tag uint64
 		var data []byte
-		if tag, _, data, i = nextField(item, i); tag != otlpAttributes {
-			continue
+		if next := quickSkip(item, i); next > 0 {
+			data, i = item[i+2:next:next], next
+		} else {
+			var tag uint64
+			if tag, _, data, i = nextField(item, i); tag != otlpAttributes {
+				continue
+			}
 		}
 		key, value := otlpPair(data)
 		if v, ok := d.otlpAny(value); ok {
@@ -114,16 +128,18 @@ func (d *Decoder) otlpPiece(ordinal int32, context, item []byte) {
 // otlpRecord reads the fields of a record.
 func (d *Decoder) otlpRecord(f *otlpFields, b []byte) bool {
 	for i := 0; i < len(b); {
+		if next := quickSkip(b, i); next > 0 {
+			f.attribute(i, next)
+			i = next
+			continue
+		}
 		tag, n, data, next := nextField(b, i)
 		if next < 0 {
 			return false
 		}
 		switch tag {
 		case otlpAttributes:
-			if f.to == 0 {
-				f.from = i
-			}
-			f.to = next
+			f.attribute(i, next)
 		case otlpTime:
 			f.time = n
 		case otlpObserved:
@@ -152,13 +168,25 @@ func (d *Decoder) otlpRecord(f *otlpFields, b []byte) bool {
 
 // hexID returns an id as hex, "" if it is all zeros.
 func (d *Decoder) hexID(id []byte) string {
+	text := d.b.Text(2 * len(id))
+	var any byte
 	for _, c := range id {
-		if c != 0 {
-			return borrow(hex.AppendEncode(d.b.Text(2*len(id)), id))
-		}
+		text = append(text, hexPairs[c][0], hexPairs[c][1])
+		any |= c
 	}
-	return ""
+	if any == 0 {
+		return ""
+	}
+	return borrow(text)
 }
+
+// hexPairs has the two digits of each byte: every record has two ids.
+var hexPairs = func() (t [256][2]byte) {
+	for i := range t {
+		hex.Encode(t[i][:], []byte{byte(i)})
+	}
+	return t
+}()
 
 // otlpOpen sets the message and the columns of the resource.
 func (d *Decoder) otlpOpen(e *millrace.Event, c *otlpContext, f *otlpFields) {
@@ -261,7 +289,8 @@ func otlpSlot(key string) (slot, uint8) {
 // otlpAttr files an attribute of the record.
 func (d *Decoder) otlpAttr(e *millrace.Event, key []byte, v millrace.Value) {
 	s := d.otlp
-	k := s.keys.named(key)
+	k := s.keys.named(s.prev, key)
+	s.prev = k
 	name, f := k.name, k.field
 	if k.n == 0 {
 		name, f = borrow(key), fieldOf(borrow(key))
@@ -429,18 +458,23 @@ func uintValue(n uint64) millrace.Value {
 	return millrace.IntValue(int64(n))
 }
 
-var otlpLevels = [6]string{levelTrace, levelDebug, levelInfo, levelWarn, levelError, levelFatal}
+var (
+	otlpLevels = [6]string{levelTrace, levelDebug, levelInfo, levelWarn, levelError, levelFatal}
+	// otlpLevelTexts are what the data model calls the first number of each, and
+	// most senders all of them.
+	otlpLevelTexts = [6]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
+)
 
 // otlpLevel sets the level. Four numbers share one, of which the first says no
 // more than the level.
 func (d *Decoder) otlpLevel(e *millrace.Event, f *otlpFields) {
-	level := ""
+	level, text := "", ""
 	if f.severity >= 1 && f.severity <= 24 {
-		level = otlpLevels[(f.severity-1)/4]
+		level, text = otlpLevels[(f.severity-1)/4], otlpLevelTexts[(f.severity-1)/4]
 		e.Level = level
 	}
 	switch {
-	case f.text == "" || f.text == level:
+	case f.text == "" || f.text == level || f.text == text:
 	case level == "":
 		if !setLevel(e, f.text) {
 			d.otlp.own(d, e, "otlp.", attrSevText, millrace.StringValue(f.text))

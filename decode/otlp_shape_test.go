@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -304,4 +305,35 @@ func anyValueJSON(v any) any {
 		}
 	}
 	return nil
+}
+
+// What quickRecord takes, otlpCheck takes: it only saves time.
+func FuzzOTLPQuick(f *testing.F) {
+	body, err := proto.Marshal(otlpTypical(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	var p Pieces
+	if err := Split("otlp", nil, body, Limits{}, &p); err != nil {
+		f.Fatal(err)
+	}
+	record := p.Events[0].Item
+	if !quickRecord(record) {
+		f.Fatal("the typical record is not quick")
+	}
+	f.Add(record)
+	for i := range record { // each byte damaged, and each cut
+		f.Add(append(append(bytes.Clone(record[:i]), record[i]^0x80), record[i+1:]...))
+		f.Add(append(append(bytes.Clone(record[:i]), record[i]^0x07), record[i+1:]...))
+		f.Add(bytes.Clone(record[:i]))
+	}
+	f.Add([]byte("2\x0a\x0a\x01a\x12\x05\x18\xff\xff\xff\x7f")) // an int of several bytes
+	f.Add([]byte("2\x09\x0a\x01\xc3\x12\x04\x0a\x02\xa9a"))
+	f.Add([]byte("*\x05\x0a\x03a\xc3\xa9\x1a\x02\xc3\xa9"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c := otlpCheck{whole: b}
+		if c.record(b); quickRecord(b) && c.reason != "" {
+			t.Fatalf("%q was taken: %s", b, c.describe())
+		}
+	})
 }

@@ -33,6 +33,9 @@ func (d *Decoder) otlpAny(b []byte) (v millrace.Value, ok bool) {
 	if text, ok := quickText(b); ok {
 		return millrace.StringValue(borrow(text)), true
 	}
+	if len(b) == 2 && b[0] == otlpInt && b[1] < 0x80 {
+		return millrace.IntValue(int64(b[1])), true
+	}
 	for i := 0; i < len(b); {
 		tag, n, data, next := nextField(b, i)
 		if next < 0 {
@@ -131,11 +134,16 @@ func appendOTLPValue(dst, b []byte, depth int) []byte {
 }
 
 // named returns the entry of a key that has no quotes about it, or entry 0 if it
-// has none: it is too long, or its entry is in use.
-func (c *keyCache) named(key []byte) *cachedKey {
+// has none: it is too long, or its entry is in use. prev is the entry of the key
+// before, which mostly has the same one behind it.
+func (c *keyCache) named(prev *cachedKey, key []byte) *cachedKey {
+	if k := &c.entries[prev.next]; k.n > 0 && k.name == string(key) {
+		return k
+	}
 	at := slotOf(key)
 	for range 2 {
 		if k := &c.entries[at]; k.n > 0 && k.name == string(key) {
+			prev.next = at
 			return k
 		}
 		at ^= 1
@@ -143,6 +151,5 @@ func (c *keyCache) named(key []byte) *cachedKey {
 	if len(key) == 0 {
 		return &c.entries[0]
 	}
-	var link uint8
-	return c.learn(&link, key, key)
+	return c.learn(&prev.next, key, key)
 }

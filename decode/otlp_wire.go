@@ -49,26 +49,3 @@ func nextField(b []byte, i int) (tag, n uint64, data []byte, next int) {
 	}
 	return tag, 0, nil, -1
 }
-
-// quickPair takes apart a message that is two short length-delimited fields,
-// numbers 1 and 2, as nearly all attributes are: comparing four bytes replaces
-// reading the fields one by one.
-func quickPair(b []byte) (first, second []byte, ok bool) {
-	if len(b) < 4 || b[0] != 1<<3|wireBytes || b[1] >= 0x80 {
-		return nil, nil, false
-	}
-	at := 2 + int(b[1])
-	if at+2 > len(b) || b[at] != 2<<3|wireBytes || b[at+1] >= 0x80 || at+2+int(b[at+1]) != len(b) {
-		return nil, nil, false
-	}
-	return b[2:at:at], b[at+2:], true
-}
-
-// quickText takes apart a message that is a short length-delimited field 1, as
-// the values of most attributes are.
-func quickText(b []byte) (text []byte, ok bool) {
-	if len(b) < 2 || b[0] != 1<<3|wireBytes || b[1] >= 0x80 || 2+int(b[1]) != len(b) {
-		return nil, false
-	}
-	return b[2:], true
-}
