@@ -75,6 +75,54 @@ func (r *EventRows) Append(rec *Record, e *Event) {
 	r.Attrs.End = append(r.Attrs.End, uint32(len(r.Attrs.Data)))
 }
 
+// Remove takes rows out; at holds their indexes, ascending. It moves what follows the
+// first of them.
+func (r *EventRows) Remove(at []int32) {
+	if len(at) == 0 {
+		return
+	}
+	r.Partition, r.Offset, r.Ordinal = without(r.Partition, at), without(r.Offset, at), without(r.Ordinal, at)
+	r.Arrived, r.Time, r.Kind, r.Weight = without(r.Arrived, at), without(r.Time, at), without(r.Kind, at), without(r.Weight, at)
+	r.AttrColumns.remove(at)
+	for _, c := range r.strings() {
+		c.remove(at)
+	}
+}
+
+// without moves the elements of c that are not at the given indexes together.
+func without[T any](c []T, at []int32) []T {
+	n := int(at[0])
+	for i, from := range at {
+		end := len(c)
+		if i+1 < len(at) {
+			end = int(at[i+1])
+		}
+		n += copy(c[n:], c[from+1:end])
+	}
+	return c[:n]
+}
+
+// remove takes strings out, as EventRows.Remove does.
+func (s *Strings) remove(at []int32) {
+	n, size, next := int(at[0]), uint32(0), 0
+	if n > 0 {
+		size = s.End[n-1]
+	}
+	start := size
+	for i := n; i < len(s.End); i++ {
+		from, end := start, s.End[i]
+		start = end
+		if next < len(at) && int(at[next]) == i {
+			next++
+			continue
+		}
+		size += uint32(copy(s.Data[size:], s.Data[from:end]))
+		s.End[n] = size
+		n++
+	}
+	s.Data, s.End = s.Data[:size], s.End[:n]
+}
+
 // Reset empties the rows and keeps their memory.
 func (r *EventRows) Reset() {
 	r.Partition, r.Offset, r.Ordinal = r.Partition[:0], r.Offset[:0], r.Ordinal[:0]

@@ -169,6 +169,14 @@ func (c *AttrColumns) AppendRow(src *AttrColumns, i int) {
 	c.InAttrs = append(c.InAttrs, src.InAttrs[i])
 }
 
+func (c *AttrColumns) remove(at []int32) {
+	c.Method, c.Status, c.BodyBytes = without(c.Method, at), without(c.Status, at), without(c.BodyBytes, at)
+	c.RT, c.RTBackend, c.ClientIP = without(c.RT, at), without(c.RTBackend, at), without(c.ClientIP, at)
+	c.URL.remove(at)
+	c.UserAgent.remove(at)
+	c.InAttrs = without(c.InAttrs, at)
+}
+
 func (c *AttrColumns) reset() {
 	c.Method, c.Status, c.BodyBytes = c.Method[:0], c.Status[:0], c.BodyBytes[:0]
 	c.RT, c.RTBackend, c.ClientIP = c.RT[:0], c.RTBackend[:0], c.ClientIP[:0]
