@@ -23,29 +23,34 @@ const (
 // 200 frames only the innermost 150 and the outermost 50 are written. Longer
 // strings are cut to 1 KiB.
 func AppendFrames(dst []byte, frames []millrace.Frame) []byte {
+	var w reportWriter
+	return w.appendFrames(dst, frames)
+}
+
+func (w *reportWriter) appendFrames(dst []byte, frames []millrace.Frame) []byte {
 	dst = append(dst, '[')
 	inner, outer := frames, []millrace.Frame(nil)
 	if len(frames) > keepInner+keepOuter {
 		inner, outer = frames[:keepInner], frames[len(frames)-keepOuter:]
 	}
 	for i := range inner {
-		dst = appendFrame(dst, &inner[i], i == 0)
+		dst = w.appendFrame(dst, &inner[i], i == 0)
 	}
 	for i := range outer {
-		dst = appendFrame(dst, &outer[i], false)
+		dst = w.appendFrame(dst, &outer[i], false)
 	}
 	return append(dst, ']')
 }
 
-func appendFrame(dst []byte, f *millrace.Frame, first bool) []byte {
+func (w *reportWriter) appendFrame(dst []byte, f *millrace.Frame, first bool) []byte {
 	if !first {
 		dst = append(dst, ',')
 	}
 	dst = append(dst, '{')
-	dst = appendString(dst, `"module":`, f.Module)
-	dst = appendString(dst, `"function":`, f.Function)
-	dst = appendString(dst, `"file":`, f.File)
-	dst = appendString(dst, `"build":`, f.Build)
+	dst = w.appendString(dst, `"module":`, f.Module)
+	dst = w.appendString(dst, `"function":`, f.Function)
+	dst = w.appendString(dst, `"file":`, f.File)
+	dst = w.appendString(dst, `"build":`, f.Build)
 	dst = appendInt(dst, `"line":`, uint64(max(f.Line, 0)))
 	dst = appendInt(dst, `"column":`, uint64(max(f.Column, 0)))
 	dst = appendInt(dst, `"address":`, f.Address)
@@ -55,12 +60,12 @@ func appendFrame(dst []byte, f *millrace.Frame, first bool) []byte {
 	return append(dst, '}')
 }
 
-func appendString(dst []byte, key, s string) []byte {
+func (w *reportWriter) appendString(dst []byte, key, s string) []byte {
 	if s == "" {
 		return dst
 	}
 	dst = append(dst, key...)
-	dst = millrace.AppendJSONString(dst, cutString(s, maxFrameString))
+	dst = millrace.AppendJSONString(dst, w.cut(s, maxFrameString))
 	return append(dst, ',')
 }
 

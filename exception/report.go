@@ -3,6 +3,7 @@ package exception
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/millrace/millrace"
 )
@@ -25,6 +26,22 @@ const (
 // KiB of a message. Equal reports give equal bytes.
 func AppendReport(dst []byte, r *millrace.Report) []byte {
 	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree}
+	return w.report(r)
+}
+
+// AppendUncutReport is AppendReport with all strings whole, for who has to hide
+// parts of them first: half of what is to be hidden would not be found. cut tells
+// that AppendReport would write less.
+func AppendUncutReport(dst []byte, r *millrace.Report) (out []byte, cut bool) {
+	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree, uncut: true}
+	out = w.report(r)
+	return out, w.longer
+}
+
+// CutMessage returns what AppendReport keeps of a message, a part of it.
+func CutMessage(s string) string { return cutString(s, maxStoredMsg) }
+
+func (w *reportWriter) report(r *millrace.Report) []byte {
 	w.string(`,"language":`, r.Language)
 	w.string(`,"mechanism":`, r.Mechanism)
 	if r.Handled != nil {
@@ -40,14 +57,27 @@ func AppendReport(dst []byte, r *millrace.Report) []byte {
 }
 
 type reportWriter struct {
-	dst  []byte
-	left int // exceptions that may still be written
+	dst    []byte
+	left   int  // exceptions that may still be written
+	uncut  bool // strings are written whole
+	longer bool // one was longer than what is kept otherwise
+}
+
+// cut returns what is written of s, of which n bytes are kept.
+func (w *reportWriter) cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	if w.longer = true; w.uncut {
+		return s
+	}
+	return cutString(s, n)
 }
 
 func (w *reportWriter) string(key, s string) {
 	if s != "" {
 		w.dst = append(w.dst, key...)
-		w.dst = millrace.AppendJSONString(w.dst, cutString(s, maxFrameString))
+		w.dst = millrace.AppendJSONString(w.dst, w.cut(s, maxFrameString))
 	}
 }
 
@@ -64,11 +94,11 @@ func (w *reportWriter) bool(b bool) {
 func (w *reportWriter) exception(e *millrace.Exception) {
 	w.left--
 	w.dst = append(w.dst, `{"common":`...)
-	w.dst = fmt.Appendf(w.dst, "%d", e.Common)
+	w.dst = strconv.AppendInt(w.dst, int64(e.Common), 10)
 	w.string(`,"type":`, e.Type)
 	if e.Message != "" {
 		w.dst = append(w.dst, `,"message":`...)
-		w.dst = millrace.AppendJSONString(w.dst, cutString(e.Message, maxStoredMsg))
+		w.dst = millrace.AppendJSONString(w.dst, w.cut(e.Message, maxStoredMsg))
 	}
 	w.string(`,"thread":`, e.Thread)
 	w.frames(e.Frames)
@@ -84,7 +114,7 @@ func (w *reportWriter) exception(e *millrace.Exception) {
 func (w *reportWriter) frames(frames []millrace.Frame) {
 	if len(frames) > 0 {
 		w.dst = append(w.dst, `,"frames":`...)
-		w.dst = AppendFrames(w.dst, frames)
+		w.dst = w.appendFrames(w.dst, frames)
 	}
 }
 

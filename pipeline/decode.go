@@ -51,6 +51,8 @@ type supervisor struct {
 	known    map[verdict]millrace.SetAside // committed verdicts, obeyed on replay
 	book     *RuleBook                     // is told what rules did; may be nil
 	truncate bool                          // addresses of clients
+	// fingerprint is the version of exceptions' fingerprints.
+	fingerprint int
 	worker   *decodeWorker
 }
 
@@ -76,7 +78,7 @@ func (s *supervisor) start() {
 
 // decoding returns the state of a new worker.
 func (s *supervisor) decoding() decoding {
-	d := decoding{book: s.book}
+	d := decoding{book: s.book, exceptions: exceptions{version: s.fingerprint}}
 	if s.truncate {
 		d.addresses = &addresses{}
 	}

@@ -24,6 +24,13 @@ type Deps struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 
+	// Fingerprint is the version by which exceptions are told apart, one of package
+	// exception's; 0 is 1. It must stay what it was, since cells are keyed by it.
+	Fingerprint int
+
+	// Sightings is told of exceptions before they are stored. Nil: nobody is.
+	Sightings millrace.Sightings
+
 	// Join makes this worker a member of a group that shares the partitions out.
 	// Nil reads all partitions.
 	Join func(ctx context.Context, h Handler) (Membership, error)
@@ -66,6 +73,9 @@ func New(opts Options, deps Deps) *Pipeline {
 		newEngine: restoredEngine,
 		limits:    map[millrace.Sink]int{},
 		condemned: map[millrace.Sink]map[verdict]string{},
+	}
+	if deps.Rules != nil {
+		deps.Rules.fingerprint.Store(int64(deps.Fingerprint))
 	}
 	if deps.Join != nil {
 		p.own = newOwnership()

@@ -13,7 +13,7 @@ import (
 // pump polls, decodes and hands each unit to both sinks. It returns the fault
 // that ended it; nil when ctx ended.
 func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, events, rollups chan<- *unit) error {
-	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known, book: p.deps.Rules, truncate: p.opts.TruncateAddresses}
+	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known, book: p.deps.Rules, truncate: p.opts.TruncateAddresses, fingerprint: p.deps.Fingerprint}
 	sup.start()
 	defer sup.stop()
 	generations := map[int32]int64{}

@@ -24,6 +24,8 @@ type RuleBook struct {
 	tally    ruleTally
 	learning learning
 
+	fingerprint atomic.Int64 // version of exceptions' fingerprints, for trials
+
 	mu      sync.Mutex // one change at a time
 	current atomic.Pointer[ruleTable]
 }

@@ -32,7 +32,8 @@ type decoding struct {
 	paths pathList     // of this record
 	note  func(string) // adds to paths
 
-	addresses *addresses // truncates those of clients; may be nil
+	addresses  *addresses // truncates those of clients; may be nil
+	exceptions exceptions
 }
 
 // use notes that a program is used, and lets go of what the scratch keeps of the
@@ -77,8 +78,9 @@ func (d *decoding) all(u *unit) {
 		d.decoder.Decode(&u.batch)
 		for i := range u.batch.Events {
 			e := &u.batch.Events[i]
-			annotate(e)
+			d.exceptions.annotate(&u.batch, e, d.addresses != nil)
 			d.addresses.event(&u.batch, e)
+			d.exceptions.finish(&u.batch, e)
 		}
 		for i := range u.batch.Rejects {
 			r := &u.batch.Rejects[i]
@@ -107,15 +109,24 @@ func (d *decoding) frame(u *unit, ordinal int32, frame []byte) {
 		return
 	}
 	e := &b.Events[events]
-	annotate(e)
+	hides := d.hides(u)
+	d.exceptions.annotate(b, e, hides)
 	if u.rules == nil {
 		d.addresses.event(b, e)
+		d.exceptions.finish(b, e)
 		return
 	}
+	if u.rules.Masks() {
+		d.exceptions.beforeMasks(b, e)
+	}
 	v := d.apply(u, e)
+	if u.rules.Masks() {
+		d.exceptions.afterMasks(b, e)
+	}
 	if !v.Dropped {
-		annotate(e) // a rule may have brought a stack trace to light
+		d.exceptions.again(b, e, hides) // a rule may have brought a stack trace to light
 		d.addresses.event(b, e)
+		d.exceptions.finish(b, e)
 		return
 	}
 	u.rules.Mask(b, e, &d.scratch)

@@ -73,12 +73,13 @@ func (b *RuleBook) Try(_ context.Context, q millrace.RuleTrial) (*Trial, error) 
 	if q.Text != nil {
 		tried = &millrace.RuleVersion{Text: *q.Text, Learned: carryLearned(current, *q.Text)}
 	}
-	return TryRules(q, tried, current, b.opts, b.now)
+	return TryRules(q, tried, current, b.opts, int(b.fingerprint.Load()), b.now)
 }
 
 // TryRules is RuleBook.Try with versions from elsewhere; nil is no rules. q.Text
-// is not looked at. Rules without a version count as changed ones.
-func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts transform.Options, now func() time.Time) (*Trial, error) {
+// is not looked at. Rules without a version count as changed ones. fingerprint is
+// Deps.Fingerprint.
+func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts transform.Options, fingerprint int, now func() time.Time) (*Trial, error) {
 	t := &Trial{Filtered: map[string]int{}, Steps: []TrialStep{}, Events: []TrialLine{}, Warnings: []transform.Warning{}}
 	var programs [2]*transform.Program
 	for i, v := range []*millrace.RuleVersion{tried, current} {
@@ -99,9 +100,9 @@ func TryRules(q millrace.RuleTrial, tried, current *millrace.RuleVersion, opts t
 		t.lint(programs[0], nil, now)
 		return t, nil
 	}
-	before := trialRun(rec, programs[1], nil, now)
+	before := trialRun(rec, programs[1], nil, fingerprint, now)
 	reports := make([][]transform.StepReport, len(rec.Frames))
-	after := trialRun(rec, programs[0], func(ordinal int32, x transform.Explanation) { reports[ordinal] = x.Steps }, now)
+	after := trialRun(rec, programs[0], func(ordinal int32, x transform.Explanation) { reports[ordinal] = x.Steps }, fingerprint, now)
 	t.count(programs[0], after)
 	t.compare(rec, before, after, reports)
 	t.lint(programs[0], reports, now)
@@ -150,11 +151,11 @@ func trialRecord(q *millrace.RuleTrial, t *Trial, now time.Time) (*millrace.Reco
 
 // trialRun decodes the record and applies a program. A line on which that
 // panics is set aside, as in the pipeline.
-func trialRun(rec *millrace.Record, p *transform.Program, explain func(int32, transform.Explanation), now func() time.Time) *unit {
+func trialRun(rec *millrace.Record, p *transform.Program, explain func(int32, transform.Explanation), fingerprint int, now func() time.Time) *unit {
 	u := &unit{rec: rec, rules: p}
-	d := &decoding{explain: explain}
+	d := &decoding{explain: explain, exceptions: exceptions{version: fingerprint}}
 	if err := decodeUnit(d, u); err != nil {
-		s := supervisor{now: now}
+		s := supervisor{now: now, fingerprint: fingerprint}
 		s.isolate(u, 0)
 	}
 	return u

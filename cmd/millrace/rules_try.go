@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/exception"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/transform"
 )
@@ -62,7 +63,7 @@ func (c *rulesTryCmd) try(e *env, rules *string, lines []byte) (json.RawMessage,
 		// Nothing of the server's is needed. What masks hash differs there.
 		q := millrace.RuleTrial{Project: c.Project, Source: "default", Format: c.Format, Payload: lines}
 		tried := &millrace.RuleVersion{Text: *rules}
-		t, err := pipeline.TryRules(q, tried, nil, pipeline.RulesOptions(make([]byte, 32), nil), e.now)
+		t, err := pipeline.TryRules(q, tried, nil, pipeline.RulesOptions(make([]byte, 32), nil), exception.LatestVersion, e.now)
 		if err != nil {
 			return nil, err
 		}

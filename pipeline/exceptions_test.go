@@ -32,8 +32,10 @@ func TestAnnotateReport(t *testing.T) {
 	e := reported(t, nil, body)
 	for key, want := range map[string]string{
 		millrace.AttrType: "shop.Lost", "exception_message": "order 12", "cause": "java.sql.SQLException",
-		millrace.AttrFrames: `[{"module":"shop.Orders","function":"find","file":"Orders.java","line":42,"in_app":true},` +
-			`{"module":"shop.Main","function":"main","file":"Main.java","line":7,"in_app":true}]`,
+		millrace.AttrReport: `{"v":1,"language":"java","exception":{"common":0,"type":"shop.Lost","message":"order 12","frames":[` +
+			`{"module":"shop.Orders","function":"find","file":"Orders.java","line":42,"in_app":true},` +
+			`{"module":"shop.Main","function":"main","file":"Main.java","line":7,"in_app":true}],` +
+			`"cause":{"common":0,"type":"java.sql.SQLException","message":"closed 7"}}}`,
 	} {
 		if v, _ := e.Attr(key); v.String() != want {
 			t.Errorf("%s is %s, want %s", key, v.String(), want)
