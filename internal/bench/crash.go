@@ -125,18 +125,18 @@ func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
 		case <-time.After(time.Until(due)):
 		}
 		now := time.Now()
-		body, exceptions, occurrences := pool.Next(s.load.Batch, last, now)
+		batch := pool.Next(s.load.Batch, last, now)
 		last = now
-		events, throttled, err := s.post(ctx, seq, body)
+		throttled, err := s.post(ctx, seq, &batch)
 		if err != nil {
 			return fmt.Errorf("send exceptions: %w", err)
 		}
 		took := time.Since(now)
 		s.mu.Lock()
-		s.sent.Exceptions += int64(exceptions)
-		s.sent.Events += events
-		s.sent.Occurrences += occurrences
-		s.sent.Bytes += int64(len(body))
+		s.sent.Exceptions += int64(batch.Exceptions)
+		s.sent.Events += int64(batch.Events)
+		s.sent.Occurrences += batch.Occurrences
+		s.sent.Bytes += int64(len(batch.Body))
 		s.sent.Requests++
 		s.sent.Throttled += throttled
 		s.sent.LongestLag = max(s.sent.LongestLag, now.Sub(due))
@@ -158,30 +158,27 @@ func (s *crashSender) turn() (seq int64, due time.Time) {
 	return seq, due
 }
 
-// post sends a body until the server has it. It returns how many events that
-// were, and how often it was told to wait.
-func (s *crashSender) post(ctx context.Context, seq int64, body []byte) (events, throttled int64, err error) {
+// post sends exceptions until the server has them all, and returns how often it was
+// told to wait.
+func (s *crashSender) post(ctx context.Context, seq int64, batch *gen.CrashBatch) (throttled int64, err error) {
 	for ; ; throttled++ {
-		status, text, err := s.try(ctx, seq, body)
+		status, text, err := s.try(ctx, seq, batch.Body)
 		if err != nil {
-			return 0, throttled, err
+			return throttled, err
 		}
 		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 			select {
 			case <-ctx.Done():
-				return 0, throttled, ctx.Err()
+				return throttled, ctx.Err()
 			case <-time.After(100 * time.Millisecond):
 			}
 			continue
 		}
-		var answer struct {
-			Accepted int64
-			Rejected []any
+		var answer struct{ Accepted int }
+		if err := json.Unmarshal(text, &answer); err != nil || status != http.StatusOK || answer.Accepted != batch.Exceptions {
+			return throttled, fmt.Errorf("the server answered %d: %.300s", status, text)
 		}
-		if err := json.Unmarshal(text, &answer); err != nil || status != http.StatusOK || len(answer.Rejected) > 0 {
-			return 0, throttled, fmt.Errorf("the server answered %d: %.300s", status, text)
-		}
-		return answer.Accepted, throttled, nil
+		return throttled, nil
 	}
 }
 

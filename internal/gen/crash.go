@@ -53,7 +53,16 @@ type crash struct {
 	millis      int   // in Logback's form; -1: none
 	trace       int   // 32 digits; -1: none
 	numbers     []int // crashNumber digits
+	events      int   // that a server makes of it
 	occurrences int64
+}
+
+// CrashBatch is a body of exceptions. It is valid until the pool has gone round.
+type CrashBatch struct {
+	Body        []byte
+	Exceptions  int
+	Events      int   // that a server makes of them: of counted ones samples and the rest
+	Occurrences int64 // that they stand for
 }
 
 // What is replaced in an exception when it is made, and again when it is sent.
@@ -90,14 +99,16 @@ func NewCrashes(seed, stream uint64, o CrashOptions) *Crashes {
 			f = &faults[i] // each at least once
 		}
 		start := len(c.body)
-		occurrences := c.append(f, i, &o, rng)
-		c.entries = append(c.entries, newCrash(c.body, start, occurrences))
+		events, occurrences := c.append(f, i, &o, rng)
+		e := newCrash(c.body, start)
+		e.events, e.occurrences = events, occurrences
+		c.entries = append(c.entries, e)
 	}
 	return c
 }
 
-// append adds an exception to the body and returns how often it occurred.
-func (c *Crashes) append(f *javaFault, i int, o *CrashOptions, rng *rand.Rand) int64 {
+// append adds an exception to the body and returns what it counts as.
+func (c *Crashes) append(f *javaFault, i int, o *CrashOptions, rng *rand.Rand) (events int, occurrences int64) {
 	release := fmt.Sprintf("%s@5.%d.0", f.service, rng.IntN(3))
 	host := fmt.Sprintf("%s-%02d", f.service, 1+rng.IntN(12))
 	top := f.typ + ": " + f.message + " " + markNumber
@@ -109,17 +120,18 @@ func (c *Crashes) append(f *javaFault, i int, o *CrashOptions, rng *rand.Rand) i
 		c.body = append(c.body, head...)
 		c.body = appendContent(c.body, o.Bytes-len(head)-len(top)-len(trace)-2, rng)
 		c.body = fmt.Appendf(c.body, "\n%s\n%s", top, trace)
-		return 1
+		return 1, 1
 	case CrashCounted:
-		occurrences := int64(1 + rng.IntN(40))
+		events, occurrences = 1, int64(1+rng.IntN(40))
 		c.body = fmt.Appendf(c.body, `{"ip":"10.3.%d.%d","sendTime":%q,"host":%q,"appCode":%q,"envName":"prod","exType":%q,"count":%d,"details":[`,
 			rng.IntN(8), rng.IntN(250), markTime, host, f.service, f.typ, occurrences)
 		if i%countedSamples == 0 {
 			c.body = fmt.Appendf(c.body, `{"level":"ERROR","fileName":"app.log","content":%q,"timestamp":%q,"traceId":%q,"stackTrace":%s}`,
 				"request failed "+markNumber, markTime, markTrace, quote(top+"\n"+trace))
+			events = int(min(2, occurrences))
 		}
 		c.body = append(c.body, "]}\n"...)
-		return occurrences
+		return events, occurrences
 	}
 	head := fmt.Sprintf(`{"time":%q,"trace_id":%q,"level":"error","service":%q,"env":"prod","host":%q,"release":%q,"logger":%q,"thread":"exec-%d","user":{"id":"u%d"},"message":"request failed, order %s"`,
 		markTime, markTrace, f.service, host, release, f.logger, 1+rng.IntN(200), rng.IntN(100_000), markNumber)
@@ -131,7 +143,7 @@ func (c *Crashes) append(f *javaFault, i int, o *CrashOptions, rng *rand.Rand) i
 		c.body = append(c.body, '"')
 	}
 	c.body = fmt.Appendf(c.body, `,"stack_trace":%s}`+"\n", stack)
-	return 1
+	return 1, 1
 }
 
 // appendContent appends n bytes such as a request may carry: names that repeat,
@@ -149,8 +161,8 @@ func appendContent(dst []byte, n int, rng *rand.Rand) []byte {
 }
 
 // newCrash finds what changes in an exception from start to the body's end.
-func newCrash(body []byte, start int, occurrences int64) crash {
-	c := crash{start: start, end: len(body), millis: -1, trace: -1, occurrences: occurrences}
+func newCrash(body []byte, start int) crash {
+	c := crash{start: start, end: len(body), millis: -1, trace: -1}
 	find := func(mark string) (at []int) {
 		for i := start; ; {
 			n := bytes.Index(body[i:], []byte(mark))
@@ -171,22 +183,23 @@ func newCrash(body []byte, start int, occurrences int64) crash {
 	return c
 }
 
-// Next returns a body of n exceptions, fewer at the pool's end, whose times lie
-// evenly between from and to, how many there are, and how many occurrences they
-// stand for. It is valid until the pool has gone round.
-func (c *Crashes) Next(n int, from, to time.Time) (body []byte, events int, occurrences int64) {
+// Next returns n exceptions, fewer at the pool's end, whose times lie evenly
+// between from and to.
+func (c *Crashes) Next(n int, from, to time.Time) CrashBatch {
 	if c.next == len(c.entries) {
 		c.next = 0
 	}
 	list := c.entries[c.next:min(len(c.entries), c.next+n)]
 	c.next += len(list)
 	ns, step := from.UnixNano(), int64(to.Sub(from))/int64(len(list))
+	b := CrashBatch{Body: c.body[list[0].start:list[len(list)-1].end], Exceptions: len(list)}
 	for i := range list {
 		c.stamp(&list[i], ns)
 		ns += step
-		occurrences += list[i].occurrences
+		b.Events += list[i].events
+		b.Occurrences += list[i].occurrences
 	}
-	return c.body[list[0].start:list[len(list)-1].end], len(list), occurrences
+	return b
 }
 
 func (c *Crashes) stamp(e *crash, ns int64) {

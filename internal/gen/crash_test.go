@@ -18,7 +18,8 @@ func TestCrashes(t *testing.T) {
 		c := NewCrashes(1, 2, CrashOptions{Form: form, Faults: 40, Bytes: 20_000, Pool: 100})
 		groups, seen := map[string]bool{}, map[string]bool{}
 		for total := 0; total < 300; {
-			body, n, occurrences := c.Next(30, from, from.Add(time.Second))
+			batch := c.Next(30, from, from.Add(time.Second))
+			body, n, occurrences := batch.Body, batch.Exceptions, batch.Occurrences
 			if occurrences != int64(n) || len(body) < 19_900*n || len(body) > 20_100*n {
 				t.Fatalf("form %d: %d exceptions of %d bytes stand for %d", form, n, len(body)/n, occurrences)
 			}
@@ -73,11 +74,11 @@ func splitCrashes(t *testing.T, form CrashForm, body []byte, n int) (traces []st
 // Counted exceptions say how many they stand for.
 func TestCrashesCounted(t *testing.T) {
 	c := NewCrashes(1, 2, CrashOptions{Form: CrashCounted, Pool: 50, Frames: 8})
-	body, n, occurrences := c.Next(50, time.Unix(0, 0), time.Unix(1, 0))
-	dec := json.NewDecoder(bytes.NewReader(body))
+	batch := c.Next(50, time.Unix(0, 0), time.Unix(1, 0))
+	dec := json.NewDecoder(bytes.NewReader(batch.Body))
 	var sum int64
-	samples := 0
-	for range n {
+	samples, events := 0, 0
+	for range batch.Exceptions {
 		var o struct {
 			Count   int64
 			Details []struct{ StackTrace string }
@@ -92,8 +93,9 @@ func TestCrashesCounted(t *testing.T) {
 			}
 			samples++
 		}
+		events += min(len(o.Details), int(o.Count)) + min(1, int(o.Count)-len(o.Details))
 	}
-	if n != 50 || sum != occurrences || samples != 5 {
-		t.Errorf("%d objects stand for %d, said to be %d, with %d samples", n, sum, occurrences, samples)
+	if batch.Exceptions != 50 || sum != batch.Occurrences || events != batch.Events || samples != 5 {
+		t.Errorf("%+v of %d occurrences, %d events with %d samples", batch, sum, events, samples)
 	}
 }
