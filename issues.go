@@ -104,13 +104,14 @@ type Sighting struct {
 	First, Last               int64  // least and greatest event time, ns
 	FirstRelease, LastRelease string // of these events
 	// Of the event with time First, to tell people what it is.
-	Type, Title, Culprit   string // title is the message's first line; culprit the innermost frame of the application
+	Type, Title            string // title is the message's first line
 	Level, Service, Source string
-	Language               string
-	Report                 []byte // as exception.AppendReport wrote it; at most MaxReportBytes
-	Key                    string // what groups it; set by package issue
-	Settings               int64  // Version of the IssueSettings that Key was made with
-	Owner                  string // to begin with, if the issue is new; set by package issue
+	Report                 []byte // as exception.AppendReport wrote it; at most MaxReportBytes; nil if it has none
+	// Of Report, set by package issue.
+	Culprit, Language string // culprit is the innermost function of the application
+	Key               string // what groups it; set by package issue
+	Settings          int64  // Version of the IssueSettings that Key was made with
+	Owner             string // to begin with, if the issue is new; set by package issue
 }
 
 // MaxReportBytes bounds the report of a Sighting.

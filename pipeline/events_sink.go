@@ -5,22 +5,40 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/exception"
 )
 
 // eventsSink stores raw rows: whole row groups, or what there is after the flush
 // interval. It waits a little longer for a row group that is filling up: a
 // smaller transaction passes through the store's write-ahead log and is written
 // twice.
+//
+// Of exceptions it stores samples, and tells what it saw of all.
 type eventsSink struct {
 	*sink
-	p     *Pipeline
-	rows  *millrace.EventRows
-	spare *millrace.EventRows // being stored, or empty
-	limit int                 // rows per transaction; less than FlushRows after a failure
-	since time.Time           // when the oldest row not yet stored came in
-	last  verdict             // the newest row
-	took  time.Duration       // what the transaction before took
-	late  lateness
+	p      *Pipeline
+	rows   *millrace.EventRows
+	spare  *millrace.EventRows // being stored, or empty
+	limit  int                 // rows per transaction; less than FlushRows after a failure
+	since  time.Time           // when the oldest row not yet stored came in
+	folded int                 // events since the last flush, stored or not
+	took   time.Duration       // what the transaction before took
+	late   lateness
+
+	samples *samples
+	seen    *sightings // nil if nobody is told
+	offered []*sample  // of the unit's events, the reservoirs that have them; empty if none is an exception
+}
+
+func (p *Pipeline) newEventsSink(s *sink) *eventsSink {
+	out := &eventsSink{
+		sink: s, p: p, rows: &millrace.EventRows{}, spare: &millrace.EventRows{}, limit: p.limit(s.name, p.opts.FlushRows),
+		samples: newSamples(p.opts.Exceptions),
+	}
+	if p.deps.Sightings != nil {
+		out.seen = newSightings()
+	}
+	return out
 }
 
 func (s *eventsSink) fold(ctx context.Context, u *unit) error {
@@ -33,8 +51,8 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 	if !ok {
 		return nil
 	}
-	var stored, weight int64
-	v := s.verdictOf(u.rec, 0)
+	s.offer(u, from, now)
+	var stored, sampled tally
 	events := u.batch.Events
 	limit := min(s.limit, s.p.flushRows())
 	for i := range events {
@@ -42,25 +60,80 @@ func (s *eventsSink) fold(ctx context.Context, u *unit) error {
 		if e.Ordinal < from || s.refuses(u, e) {
 			continue
 		}
-		s.rows.Append(u.rec, e)
-		v.ordinal = e.Ordinal
-		s.last = v
-		stored++
-		weight += e.Weight
+		s.folded++
+		switch {
+		case e.Kind != millrace.KindException:
+			s.rows.Append(u.rec, e)
+			stored.add(e.Weight)
+		case !s.sample(u.rec, e, s.offered[i]):
+			sampled.add(e.Weight)
+			continue
+		}
 		if s.rows.Len() < limit && s.rows.Bytes() < int(s.p.opts.FlushBytes) {
 			continue
 		}
-		s.account(u, from, e.Ordinal+1, stored, weight)
+		s.account(u, from, e.Ordinal+1, stored, sampled)
 		s.reach(u, e.Ordinal+1)
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
-		from, stored, weight = e.Ordinal+1, 0, 0
+		from, stored, sampled = e.Ordinal+1, tally{}, tally{}
 		s.since, limit = s.p.deps.Now(), min(s.limit, s.p.flushRows())
+		if len(s.offered) > 0 {
+			s.samples.begin(u.rec)
+		}
 	}
-	s.account(u, from, int32(len(u.rec.Frames)), stored, weight)
+	s.account(u, from, int32(len(u.rec.Frames)), stored, sampled)
 	s.finish(u)
+	if s.seen != nil && s.seen.full() {
+		return s.flush(ctx)
+	}
 	return nil
+}
+
+// account writes down the frames from <= ordinal < to of a unit. Rows of exceptions are
+// accounted for when it is known whether they stay, see samples.settle.
+func (s *eventsSink) account(u *unit, from, to int32, stored, sampled tally) {
+	s.sink.account(u, from, to, stored.events, stored.weight)
+	s.samples.sampled(u.rec, sampled, s.accounts)
+}
+
+// offer shows the unit's exceptions to their reservoirs, all before any is stored: in a
+// storm nearly each is the newest until the next one. It notes what was seen of them;
+// what a flush in the middle of the unit tells too early does no harm.
+func (s *eventsSink) offer(u *unit, from int32, now time.Time) {
+	s.offered = s.offered[:0]
+	events := u.batch.Events
+	for i := range events {
+		e := &events[i]
+		if e.Kind != millrace.KindException {
+			continue
+		}
+		if len(s.offered) == 0 {
+			s.offered = append(s.offered, make([]*sample, len(events))...)
+			s.samples.begin(u.rec)
+		}
+		if e.Ordinal < from || s.condemns(u.rec, e) {
+			continue
+		}
+		fingerprint := attrText(e, millrace.AttrFingerprint)
+		hash := exception.FingerprintHash(e.Project, fingerprint)
+		s.offered[i] = s.samples.offer(u.rec, e, hash, now)
+		if s.seen != nil {
+			s.seen.observe(e, fingerprint)
+		}
+	}
+}
+
+// sample appends an exception if its reservoir still has it and reports whether it did.
+func (s *eventsSink) sample(rec *millrace.Record, e *millrace.Event, of *sample) bool {
+	if of == nil || !of.Holds(placeOf(rec, e)) || !s.samples.allows(of, rec, e) {
+		return false
+	}
+	before := s.rows.Bytes()
+	s.rows.Append(rec, e)
+	s.samples.appended(of, s.rows.Len()-1, s.rows.Bytes()-before)
+	return true
 }
 
 // tick flushes if the oldest row has waited long enough.
@@ -102,23 +175,46 @@ func (s *eventsSink) flush(ctx context.Context) error {
 	if !s.pending() {
 		return nil
 	}
-	c, rows, last := s.commit(), s.rows, s.last
-	s.rows, s.spare = s.spare, rows
+	s.samples.settle(s.rows, s.accounts)
+	c, rows, last, folded := s.commit(), s.rows, s.newest(), s.folded
+	s.rows, s.spare, s.folded = s.spare, rows, 0
+	var seen []*sighting
+	if s.seen != nil {
+		seen = s.seen.take()
+	}
+	s.p.stats.sampled(s.samples)
 	s.write(func() error {
-		err := s.p.store(ctx, c, func(ctx context.Context) error {
+		err := s.p.tell(ctx, finished(seen))
+		if err != nil {
+			return err
+		}
+		err = s.p.store(ctx, c, func(ctx context.Context) error {
 			return s.p.deps.Store.WriteEvents(ctx, rows, c)
 		})
 		s.took = s.p.deps.Now().Sub(began)
 		return err
 	}, func(err error) error {
+		if err != nil && rows.Len() == 0 {
+			return err // no event is to blame
+		}
 		if err != nil {
 			return s.p.poison(s.name, rows.Len(), last, err)
 		}
-		s.p.pace.flushed(s.name, rows.Len(), s.took, waited, interval)
+		s.p.pace.flushed(s.name, folded, s.took, waited, interval)
 		s.limit = min(2*s.limit, s.p.flushRows())
 		s.p.relax(s.name, s.limit)
 		rows.Reset()
 		return nil
 	})
 	return nil
+}
+
+// newest names the newest row.
+func (s *eventsSink) newest() verdict {
+	i := s.rows.Len() - 1
+	if i < 0 {
+		return verdict{}
+	}
+	part := s.rows.Partition[i]
+	return verdict{part, s.positions[part].Generation, s.rows.Offset[i], s.rows.Ordinal[i]}
 }

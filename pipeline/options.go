@@ -20,6 +20,7 @@ type Options struct {
 	AllowedLateness   millrace.Duration `yaml:"allowed_lateness" default:"30s" doc:"How much later than newer events an event may arrive before its window counts as complete. Later ones are still merged." example:"30s"`
 	Maintenance       millrace.Duration `yaml:"maintenance_interval" default:"10s" doc:"How often the store is asked what is due: compaction, hours and days, retention. Compaction works minute by minute, so more often finds little." example:"10s"`
 	LearnInterval     millrace.Duration `yaml:"learn_interval" default:"10m" doc:"How often URL templates that were learned from new paths may become a new version of a source's rules; 0 is never. A flood of distinct paths is answered after a sixtieth of it." example:"1h"`
+	Exceptions        ExceptionOptions  `yaml:"exceptions" doc:"What is kept of exceptions beside their counts, which are exact in any case."`
 	TruncateAddresses bool              `yaml:"truncate_addresses" default:"false" doc:"Store of the addresses of clients only their networks, /24 of IPv4 and /48 of IPv6: in client_ip and fields of such names, in the host of events that name none, and wherever else in an event such an address stands. Rules see them whole; uniq(client_ip) counts networks. The queue keeps requests as they came until its retention." example:"true"`
 	StageDeadline     millrace.Duration `yaml:"stage_deadline" default:"10s" doc:"Time a stage may spend on one record of at most 1 MiB, which takes milliseconds; a record that takes longer is set aside." example:"10s"`
 	StoreDeadline     millrace.Duration `yaml:"store_deadline" default:"2m" doc:"Time one transaction of the store may take before it counts as failed." example:"2m"`
@@ -32,7 +33,7 @@ func DefaultOptions() Options {
 		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20,
 		DimensionValues: 100_000, ValueAge: millrace.Duration(24 * time.Hour), SetCells: 1_000_000,
 		AllowedLateness: millrace.Duration(30 * time.Second), Maintenance: millrace.Duration(10 * time.Second),
-		LearnInterval: millrace.Duration(10 * time.Minute),
+		LearnInterval: millrace.Duration(10 * time.Minute), Exceptions: DefaultExceptionOptions(),
 		StageDeadline: millrace.Duration(10 * time.Second), StoreDeadline: millrace.Duration(2 * time.Minute),
 	}
 }
@@ -53,6 +54,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if o.LearnInterval != 0 {
 		millrace.Range(v, path+".learn_interval", o.LearnInterval, millrace.Duration(10*time.Millisecond), millrace.Duration(7*24*time.Hour))
 	}
+	o.Exceptions.validate(path+".exceptions", v)
 	millrace.Range(v, path+".stage_deadline", o.StageDeadline, millrace.Duration(100*time.Millisecond), millrace.Duration(time.Hour))
 	millrace.Range(v, path+".store_deadline", o.StoreDeadline, millrace.Duration(time.Second), millrace.Duration(time.Hour))
 }

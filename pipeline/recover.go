@@ -50,7 +50,7 @@ func (p *Pipeline) recover(ctx context.Context, owned partitions, lost map[int32
 		}
 		reconcile(part, bounds[part], lost[part], []*sink{es, rs})
 	}
-	st.events = &eventsSink{sink: es, p: p, rows: &millrace.EventRows{}, spare: &millrace.EventRows{}, limit: p.limit(es.name, p.opts.FlushRows)}
+	st.events = p.newEventsSink(es)
 	st.rollup = p.newRollupSink(rs, admitted)
 	for _, s := range []sinkLoop{st.events, st.rollup} {
 		if err := errors.Join(s.flush(ctx), s.wait()); err != nil {

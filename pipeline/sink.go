@@ -144,15 +144,17 @@ func (s *sink) setAside(r *millrace.Record, a millrace.SetAside, events int64) {
 	s.accounts.received(r, millrace.OutcomeRejected, reasonSetAside, events, events, a.Stage+": "+a.Reason)
 }
 
+// condemns reports whether the event was condemned.
+func (s *sink) condemns(r *millrace.Record, e *millrace.Event) bool {
+	return len(s.condemned) > 0 && s.condemned[s.verdictOf(r, e.Ordinal)] != ""
+}
+
 // refuses reports whether the event was condemned, and if so sets it aside.
 func (s *sink) refuses(u *unit, e *millrace.Event) bool {
-	if len(s.condemned) == 0 {
+	if !s.condemns(u.rec, e) {
 		return false
 	}
-	reason, ok := s.condemned[s.verdictOf(u.rec, e.Ordinal)]
-	if !ok {
-		return false
-	}
+	reason := s.condemned[s.verdictOf(u.rec, e.Ordinal)]
 	s.setAside(u.rec, millrace.SetAside{
 		Partition: u.rec.Partition, Generation: s.positions[u.rec.Partition].Generation,
 		Offset: u.rec.Offset, Ordinal: e.Ordinal, Time: s.now(), Project: e.Project, Source: e.Source,

@@ -17,6 +17,7 @@ type Status struct {
 	Faults     map[string]string // latest fault per place, until it works again
 	Folded     []rollup.Folded   // weight counted under "(other)" since the start
 	Rollups    RollupStatus
+	Samples    SampleStatus
 	Pace       []PaceStatus // of a worker in a group
 	Owned      []int32      // partitions of a worker in a group
 	Outside    error        // why a worker with a group is no member; nil if it is one
@@ -70,6 +71,7 @@ type stats struct {
 	gens      map[int32]int64
 	other     map[rollup.Folded]int64 // Weight is 0 in the key
 	rollups   RollupStatus
+	samples   SampleStatus
 }
 
 func newStats() *stats {
@@ -231,7 +233,7 @@ func (p *Pipeline) Status() Status {
 	s := p.stats
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := Status{Faults: map[string]string{}, Rollups: s.rollups, Pace: p.pace.status(), Owned: p.own.partitions()}
+	out := Status{Faults: map[string]string{}, Rollups: s.rollups, Samples: s.samples, Pace: p.pace.status(), Owned: p.own.partitions()}
 	out.Paused, out.Drained = p.orders.state()
 	if p.own != nil {
 		out.Outside = p.own.outside()
