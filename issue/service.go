@@ -26,14 +26,14 @@ const Author = "millrace"
 type Options struct {
 	Production []string          `yaml:"production" default:"production,prod,live" doc:"Names of the environments that count as production, as do events that name none. Pages show them unless another is chosen, and only they bring resolved issues back or end an ignore, unless an issue was never seen in one." example:"production,eu,us"`
 	Interval   millrace.Duration `yaml:"interval" default:"5s" doc:"How often to look whether an ignored issue reached its time, its number of occurrences or of users." example:"30s"`
-	Cache      int               `yaml:"cache" default:"200000" doc:"How many fingerprints each node remembers as known, so that seeing them again asks nothing; each takes about 200 bytes." example:"50000"`
+	NewPerHour int               `yaml:"new_per_hour" default:"20000" doc:"Most new fingerprints that a node takes up per project and hour. What is beyond is counted, but belongs to no issue until it is seen in a later hour: a client that invents a fingerprint per event cannot fill the disk." example:"5000"`
 }
 
 // DefaultOptions returns the documented defaults.
 func DefaultOptions() Options {
 	return Options{
 		Production: []string{"production", "prod", "live"},
-		Interval:   millrace.Duration(5 * time.Second), Cache: 200_000,
+		Interval:   millrace.Duration(5 * time.Second), NewPerHour: 20_000,
 	}
 }
 
@@ -50,7 +50,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 	if d := o.Interval.Std(); d < 100*time.Millisecond || d > time.Hour {
 		v.Add(path+".interval", o.Interval, "between 100ms and 1h")
 	}
-	millrace.Range(v, path+".cache", o.Cache, 1000, 10_000_000)
+	millrace.Range(v, path+".new_per_hour", o.NewPerHour, 1, 10_000_000)
 }
 
 // Numbers answers questions to rollups and rows; a *query.Service does.
@@ -74,12 +74,13 @@ type Deps struct {
 // Service is the issues of all projects. It is safe for concurrent use.
 // It implements millrace.Sightings.
 type Service struct {
-	deps Deps
+	deps  Deps
+	fresh allowance
 }
 
 // New returns a Service. Deps.Store, Now and Log are required.
 func New(d Deps) *Service {
-	return &Service{deps: d}
+	return &Service{deps: d, fresh: allowance{most: d.Options.NewPerHour, log: d.Log, taken: map[string]int{}}}
 }
 
 // Production reports whether an environment counts as production.

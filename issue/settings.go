@@ -2,7 +2,10 @@ package issue
 
 import (
 	"context"
+	"encoding/json"
 	"time"
+
+	"github.com/millrace/millrace"
 )
 
 // Settings are what a project says about its issues.
@@ -17,13 +20,67 @@ type Settings struct {
 
 // Settings returns a project's settings, the defaults if nobody made any.
 func (s *Service) Settings(ctx context.Context, project string) (*Settings, error) {
-	return nil, errNotYet
+	stored, err := s.deps.Store.IssueSettings(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	return readSettings(stored)
 }
 
 // SetSettings replaces the settings that have the Version given, and returns the
-// new ones. Owners and Grouping hold for fingerprints and issues that are new
-// from then on; Regroup applies a Grouping to all. ErrInvalid: a bad rule.
-// ErrConflict: somebody changed them meanwhile.
+// new ones. Owners hold for issues that are new from then on. ErrInvalid: a bad
+// rule, or another Grouping: that is Regroup's, so that fingerprints and settings
+// always agree. ErrConflict: somebody changed them meanwhile.
 func (s *Service) SetSettings(ctx context.Context, in Settings, by string) (*Settings, error) {
-	return nil, errNotYet
+	if err := checkOwners(in.Owners); err != nil {
+		return nil, err
+	}
+	have, err := s.Settings(ctx, in.Project)
+	if err != nil {
+		return nil, err
+	}
+	if !sameGrouping(&have.Grouping, &in.Grouping) {
+		return nil, millrace.Errorf(millrace.ErrInvalid, "the grouping differs from that in force: it changes by regrouping, which can be previewed and undone")
+	}
+	in.Author, in.At = by, s.deps.Now()
+	stored := in.stored()
+	if err := s.deps.Store.SetIssueSettings(ctx, stored); err != nil {
+		return nil, err
+	}
+	return readSettings(stored)
+}
+
+func readSettings(stored *millrace.IssueSettings) (*Settings, error) {
+	out := &Settings{Project: stored.Project, Version: stored.Version, Owners: []OwnerRule{}, Author: stored.Author}
+	if stored.At != 0 {
+		out.At = time.Unix(0, stored.At).UTC()
+	}
+	for _, part := range []struct {
+		text []byte
+		into any
+	}{{stored.Grouping, &out.Grouping}, {stored.Owners, &out.Owners}} {
+		if len(part.text) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(part.text, part.into); err != nil {
+			return nil, &millrace.Error{Code: millrace.ErrCorrupt, Op: "read settings of issues of project " + stored.Project, Err: err}
+		}
+	}
+	return out, nil
+}
+
+// stored is what readSettings reads. Marshalling cannot fail: all are strings,
+// numbers and lists of them.
+func (set *Settings) stored() *millrace.IssueSettings {
+	out := &millrace.IssueSettings{Project: set.Project, Version: set.Version, Author: set.Author}
+	if !set.At.IsZero() {
+		out.At = set.At.UnixNano()
+	}
+	out.Grouping, _ = json.Marshal(&set.Grouping)
+	owners := set.Owners
+	if owners == nil {
+		owners = []OwnerRule{}
+	}
+	out.Owners, _ = json.Marshal(owners)
+	return out
 }
