@@ -41,15 +41,6 @@ const (
 
 // Defaults returns the rollups that exist without any configuration.
 func Defaults() []Definition {
-	byScope := func(sets ...[]string) [][]string {
-		var out [][]string
-		for _, scope := range [][]string{{}, {"service"}, {"env"}, {"service", "env"}} {
-			for _, s := range sets {
-				out = append(out, append(slices.Clone(scope), s...))
-			}
-		}
-		return out
-	}
 	return []Definition{
 		{
 			Name:       "traffic",
@@ -67,9 +58,9 @@ func Defaults() []Definition {
 		{
 			Name:       "exceptions",
 			Where:      `kind == "exception"`,
-			Dimensions: []string{"service", "env", "type", "host", "fingerprint"},
-			Sets:       byScope([]string{}, []string{"type"}, []string{"host"}, []string{"type", "host"}, []string{"fingerprint"}),
-			Metrics:    []NamedMetric{{"count", "count()"}},
+			Dimensions: []string{"project", "service", "env", "release", "error_class", "type", "host", "fingerprint"},
+			Sets:       exceptionSets(),
+			Metrics:    []NamedMetric{{"count", "count()"}, {"users", "uniq(user)"}},
 		},
 		{
 			Name:       "timings",
@@ -88,6 +79,27 @@ func Defaults() []Definition {
 			Metrics: []NamedMetric{{"count", "count()"}, {"value", "quantiles(value)"}},
 		},
 	}
+}
+
+// exceptionSets are those of the default rollup of exceptions: what incident
+// responders ask first (how many, of which type, on which host), over all, per
+// service and per environment; and what the pages of issues ask, which always
+// name a project and the environments that count as one.
+func exceptionSets() [][]string {
+	var out [][]string
+	add := func(scope []string, sets ...[]string) {
+		for _, s := range sets {
+			out = append(out, append(slices.Clone(scope), s...))
+		}
+	}
+	for _, scope := range [][]string{{}, {"service"}, {"env"}, {"service", "env"}} {
+		add(scope, []string{}, []string{"type"}, []string{"host"}, []string{"type", "host"}, []string{"fingerprint"})
+	}
+	add([]string{"project", "env"},
+		[]string{}, []string{"type"}, []string{"fingerprint"}, []string{"error_class"}, []string{"service"}, []string{"release"}, []string{"host"},
+		[]string{"fingerprint", "release"}, []string{"fingerprint", "host"}, []string{"fingerprint", "service"},
+		[]string{"type", "host"}, []string{"type", "release"}, []string{"error_class", "type"})
+	return out
 }
 
 // Rollup is a checked definition, ready for an Engine.
