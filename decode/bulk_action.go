@@ -233,6 +233,10 @@ func (d *Decoder) bulk(ordinal int32, context, item []byte) {
 		d.b.Reject(ordinal, ReasonNotJSON, describeJSON(item, pos), item)
 		return
 	}
+	if isOTelDocument(e, item) {
+		d.undo(e)
+		d.bulkOTel(e, item)
+	}
 	s := d.bulkContext(context, e.Source)
 	if s.differs {
 		d.bulkAttr(e, "_index", context, s.action.index)

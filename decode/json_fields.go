@@ -54,7 +54,7 @@ func jsonField(key string) (slot, uint8) {
 		return slotMessage, 9
 	case "@m", "short_message", "MESSAGE", "text", "log.message", "@message":
 		return slotMessage, 8
-	case "@mt", "MessageTemplate":
+	case "@mt", "MessageTemplate", "Body":
 		return slotMessage, 7
 	case "log":
 		return slotMessage, 6
@@ -64,24 +64,25 @@ func jsonField(key string) (slot, uint8) {
 	case "level", "log.level", "severity":
 		return slotLevel, 9
 	case "lvl", "loglevel", "log_level", "levelname", "level_name", "severity_text",
-		"severityText", "@l", "Level", "LEVEL":
+		"severityText", "SeverityText", "@l", "Level", "LEVEL":
 		return slotLevel, 8
 	case "PRIORITY":
 		return slotLevel, 7
 
-	case "service", "service.name", "service_name", "serviceName":
+	case "service", "service.name", "service_name", "serviceName", "Resource.service.name":
 		return slotService, 9
 	case "app", "application", "app_name", "appname", "application_name", "SYSLOG_IDENTIFIER":
 		return slotService, 8
-	case "host", "hostname", "host.name", "host_name", "host.hostname":
+	case "host", "hostname", "host.name", "host_name", "host.hostname", "Resource.host.name":
 		return slotHost, 9
 	case "http_host", "RequestHost", "request.host", "ClientRequestHost", "vhost", ":authority", "url.domain":
 		return slotHost, 8
 	case "server_name", "_HOSTNAME":
 		return slotHost, 7
-	case "env", "environment", "service.environment", "deployment.environment", "deployment.environment.name":
+	case "env", "environment", "service.environment", "deployment.environment", "deployment.environment.name",
+		"Resource.deployment.environment", "Resource.deployment.environment.name":
 		return slotEnv, 9
-	case "release", "app_version", "service.version", "appVersion":
+	case "release", "app_version", "service.version", "appVersion", "Resource.service.version":
 		return slotRelease, 9
 	case "trace_id", "traceId", "trace.id", "traceID", "TraceId", "traceid", "dd.trace_id", "@tr":
 		return slotTrace, 9
@@ -95,7 +96,8 @@ func jsonField(key string) (slot, uint8) {
 		"traceback", "full_message", "exception.stacktrace", "error.stacktrace":
 		return stackField(key)
 	case "trace", "http", "http.request", "http.response", "http.response.body",
-		"client", "source", "user", "deployment":
+		"client", "source", "user", "deployment",
+		"Resource", "Resource.service", "Resource.host", "Resource.deployment":
 		return slotParent, 0
 	}
 	return accessField(key)
