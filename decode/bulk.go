@@ -24,7 +24,8 @@ import (
 //   - index and create add an event. update and delete are refused item by item:
 //     an event that is stored is never changed.
 //   - The document is decoded as a line of JSON is (json.go), which knows the
-//     names of ECS. _index goes to attrs if it is not the source's name; _id,
+//     names of ECS; one of the OpenTelemetry Collector as OTLP is (bulk_otel.go).
+//     _index goes to attrs if it is not the source's name; _id,
 //     routing, pipeline and version do if they are given.
 //   - The source is the index without date, number and ".ds-", see sourceOfIndex,
 //     unless the request names one.

@@ -34,6 +34,7 @@ func (f *fixture) events(t *testing.T) []millrace.Event {
 	var out []millrace.Event
 	for _, r := range f.take() {
 		var b millrace.Batch
+		r.Arrived = f.now.UnixNano()
 		b.Reset(&r)
 		new(decode.Decoder).Decode(&b)
 		if len(b.Rejects) > 0 {
