@@ -40,6 +40,9 @@ type Issues interface {
 	ListIssues(ctx context.Context, q IssueQuery) ([]*Issue, error)
 	// IssuesOf returns which issue each fingerprint belongs to; unknown ones are left out.
 	IssuesOf(ctx context.Context, project string, fingerprints []string) (map[string]string, error)
+	// IssueKeys returns which issue each key belongs to; unknown ones are left out.
+	// Nil keys are all of the project.
+	IssueKeys(ctx context.Context, project string, keys []string) (map[string]string, error)
 	// Fingerprints returns the fingerprints of issues, by issue and first seen,
 	// with their keys. Nil issues are all of the project; without reports.
 	Fingerprints(ctx context.Context, project string, issues []string) ([]IssueFingerprint, error)

@@ -41,6 +41,7 @@ const (
 const (
 	lockMigrate = 0x6d696c6c_00000001
 	lockBegin   = 0x6d696c6c_00000002 // shared by Begin, alone for Cut
+	lockIssues  = 0x6d696c6c_00000003 // shared by See, alone for Regroup and settings
 )
 
 // Postgres implements millrace.Meta, millrace.Commits and millrace.Locks for
@@ -63,6 +64,7 @@ var (
 	_ millrace.Commits = (*Postgres)(nil)
 	_ millrace.Locks   = (*Postgres)(nil)
 	_ millrace.Nodes   = (*Postgres)(nil)
+	_ millrace.Issues  = (*Postgres)(nil)
 )
 
 // OpenPostgres connects to a database of its own and brings its schema up to

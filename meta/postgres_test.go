@@ -85,6 +85,9 @@ func TestPostgres(t *testing.T) {
 	t.Run("nodes", func(t *testing.T) {
 		metatest.RunNodes(t, func(t *testing.T) millrace.Nodes { return openPostgres(t, schema(t, s)) })
 	})
+	t.Run("issues", func(t *testing.T) {
+		metatest.RunIssues(t, func(t *testing.T) millrace.Issues { return openPostgres(t, schema(t, s)) })
+	})
 	for name, test := range map[string]func(*testing.T, *pgtest.Server){
 		"open at once": testOpenAtOnce, "open failures": testOpenFailures, "prune": testPrune, "clock": testClock,
 		"restored backup": testRestored, "connections cut": testConnectionsCut, "answers lost": testAnswersLost,

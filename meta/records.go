@@ -6,7 +6,7 @@ import (
 )
 
 // records keeps what people change, in SQL that SQLite and PostgreSQL both
-// speak: millrace.Meta but for Close.
+// speak: millrace.Meta but for Close, and millrace.Issues.
 type records struct {
 	read, write *sql.DB // may be the same
 	engine
@@ -23,4 +23,12 @@ type engine interface {
 	duplicate(err error) bool
 	// lockRules keeps others from adding rules until the transaction's end.
 	lockRules(ctx context.Context, tx *sql.Tx) error
+	// lockIssues keeps others from changing what belongs to which issue until the
+	// transaction's end; alone keeps those out, too, who only look at it.
+	lockIssues(ctx context.Context, tx *sql.Tx, alone bool) error
+	// forUpdate is what a SELECT ends with to lock the rows of a table.
+	forUpdate(table string) string
+	// contains is a condition: column has the text of the parameter in it.
+	contains(column, parameter string) string
+	bulk
 }

@@ -1,6 +1,6 @@
-// Package meta keeps what people change (keys and rules today; projects and
-// issues later) in SQLite: one file, in WAL mode, so that readers never wait for the
-// writer and the CLI can open it beside a running server.
+// Package meta keeps what people change, and what issues are, in SQLite: one file,
+// in WAL mode, so that readers never wait for the writer and the CLI can open it
+// beside a running server.
 //
 // Writes go through one connection. SQLite has one writer anyway, and waiting
 // in Go keeps the order fair and SQLITE_BUSY to what other processes cause.
@@ -36,7 +36,7 @@ const busyTimeout = 5000
 // connections serve thousands of requests per second.
 const readers = 4
 
-// SQLite implements millrace.Meta and millrace.Commits. Calls are safe for concurrent use, also by
+// SQLite implements millrace.Meta, millrace.Issues and millrace.Commits. Calls are safe for concurrent use, also by
 // several processes on one file.
 type SQLite struct {
 	records              // write has one connection
@@ -50,6 +50,7 @@ var (
 	_ millrace.Commits = (*SQLite)(nil)
 	_ millrace.Locks   = (*SQLite)(nil)
 	_ millrace.Nodes   = (*SQLite)(nil)
+	_ millrace.Issues  = (*SQLite)(nil)
 )
 
 // Open opens or creates the database file at path and brings its schema up to

@@ -34,6 +34,14 @@ func TestCommitsContract(t *testing.T) {
 	})
 }
 
+func TestIssuesContract(t *testing.T) {
+	metatest.RunIssues(t, func(t *testing.T) millrace.Issues {
+		m := open(t, filepath.Join(t.TempDir(), "meta.db"))
+		t.Cleanup(func() { _ = m.Close() })
+		return m
+	})
+}
+
 func TestReopenKeepsKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	k := metatest.Key(1, millrace.ScopeAdmin)
