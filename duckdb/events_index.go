@@ -28,6 +28,7 @@ type eventIndex struct {
 	dir       string
 	log       *slog.Logger
 	blockRows int // blockRows, but in tests
+	manyRows  int // listed rows of a block from which on all are passed; manyListed, but in tests
 
 	build   sync.Mutex
 	current *blockBuilder    // of the rows that came last; nil: none
@@ -44,7 +45,7 @@ const blockRows = 122_880
 // newEventIndex returns the index beside the database at path, to be loaded.
 func newEventIndex(path string, log *slog.Logger) *eventIndex {
 	return &eventIndex{
-		dir: path + ".index", log: log, blockRows: blockRows, known: map[string]int64{}, files: map[string]*indexFile{},
+		dir: path + ".index", log: log, blockRows: blockRows, manyRows: manyListed, known: map[string]int64{}, files: map[string]*indexFile{},
 	}
 }
 

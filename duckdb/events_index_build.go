@@ -24,6 +24,7 @@ type blockBuilder struct {
 	shapes  shapeSet
 	classes []uint8 // of the rows
 	counts  classCounter
+	prints  listing
 	seen    [64]seenMessage
 }
 
@@ -63,13 +64,14 @@ func (b *blockBuilder) add(rows *millrace.EventRows, from, to int) {
 			b.addTrace(id)
 		}
 	}
+	b.prints.addRows(&rows.Attrs, rows.Time, from, to, uint32(b.rows))
 	for i := from; i < to; i++ {
 		b.addRow(clampNS(rows.Time[i]), clampNS(rows.Arrived[i]), rows.Weight[i], rows.Message.At(i))
 	}
 	b.last = place{clampNS(rows.Time[to-1]), rows.Partition[to-1], rows.Offset[to-1], rows.Ordinal[to-1]}
 }
 
-// addRow takes the next row but for its trace id.
+// addRow takes the next row but for its trace id and its fingerprint.
 func (b *blockBuilder) addRow(t, arrived, weight int64, message []byte) {
 	b.bounds.add(t, arrived)
 	minute := b.minutes.add(t, weight)
@@ -156,6 +158,9 @@ func (b *blockBuilder) seal() (*indexBlock, []byte) {
 		h.shapes = uint32(len(payload) - at)
 		payload, h.counts = b.counts.append(payload, b.rows)
 	}
+	at := len(payload)
+	payload = b.prints.append(payload)
+	h.listed = uint32(len(payload) - at)
 	return h, payload
 }
 

@@ -32,6 +32,7 @@ type indexBlock struct {
 	grams       uint32 // bytes of the map of grams; 0: none
 	shapes      uint32 // bytes of the shapes and the rows' classes; 0: none
 	counts      uint32 // entries of the list of counts; 0: none
+	listed      uint32 // bytes of the list of fingerprints; 0: no row has one
 	at          int64  // of the payload in the file
 	checksum    uint32 // of the payload
 	last        place  // of the last row, to know the table again
@@ -43,8 +44,8 @@ const uncounted = 1<<32 - 1
 
 const (
 	indexMagic      = "MRIX"
-	indexVersion    = 2
-	indexHeaderSize = 104
+	indexVersion    = 3
+	indexHeaderSize = 108
 	minuteSize      = 24
 	// maxIndexBlock bounds what a header may claim.
 	maxIndexBlock = 64 << 20
@@ -62,13 +63,16 @@ func (b *indexBlock) minutesSize() int64 {
 }
 
 func (b *indexBlock) payloadSize() int64 {
-	return b.minutesSize() + int64(b.traces) + int64(b.grams) + int64(b.shapes) + int64(b.counts)*classCountSize
+	return b.minutesSize() + int64(b.traces) + int64(b.grams) + int64(b.shapes) + int64(b.counts)*classCountSize + int64(b.listed)
 }
 
 // shapesAt returns where in the file the shapes are.
 func (b *indexBlock) shapesAt() int64 {
 	return b.at + b.minutesSize() + int64(b.traces) + int64(b.grams)
 }
+
+// listAt returns where in the file the list of fingerprints is.
+func (b *indexBlock) listAt() int64 { return b.at + b.payloadSize() - int64(b.listed) }
 
 func (b *indexBlock) header() []byte {
 	h := make([]byte, 0, indexHeaderSize)
@@ -90,6 +94,7 @@ func (b *indexBlock) header() []byte {
 	h = le.AppendUint32(h, b.counts)
 	h = le.AppendUint64(h, uint64(b.minArrived))
 	h = le.AppendUint64(h, uint64(b.maxArrived))
+	h = le.AppendUint32(h, b.listed)
 	h = le.AppendUint32(h, b.checksum)
 	return le.AppendUint32(h, crc32.Checksum(h, castagnoli))
 }
@@ -118,9 +123,9 @@ func parseIndexBlock(h []byte, at int64) (*indexBlock, error) {
 			partition: int32(le.Uint32(h[64:])), ordinal: int32(le.Uint32(h[68:])),
 		},
 		shapes: le.Uint32(h[72:]), counts: le.Uint32(h[76:]),
-		checksum: le.Uint32(h[96:]), at: at + indexHeaderSize,
+		listed: le.Uint32(h[96:]), checksum: le.Uint32(h[100:]), at: at + indexHeaderSize,
 	}
-	if b.shapes > 0 && int64(b.shapes) < int64(b.rows)+shapesHeader {
+	if b.shapes > 0 && int64(b.shapes) < int64(b.rows)+shapesHeader || b.listed > 0 && b.listed < listHeader {
 		return nil, errIndexBlock
 	}
 	if b.first < 0 || b.rows == 0 || b.payloadSize() > maxIndexBlock || b.traces%filterLine != 0 || b.grams&(b.grams-1) != 0 {

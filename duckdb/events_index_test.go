@@ -59,7 +59,7 @@ func (r *indexRig) reopen() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	db.index.blockRows = rigBlock
+	db.index.blockRows, db.index.manyRows = rigBlock, 4
 	r.db = db
 }
 
@@ -78,6 +78,23 @@ func (r *indexRig) flush(n int) {
 		}
 		e.Set("city", millrace.StringValue(rigWords[r.rng.IntN(len(rigWords))]))
 		e.Set("status", millrace.IntValue(200+100*r.rng.Int64N(4)))
+		if r.rng.IntN(3) == 0 {
+			e.Kind = millrace.KindException
+		}
+		switch r.rng.IntN(40) {
+		case 0, 1, 2, 3, 4, 5, 6, 7: // frequent and rare ones
+			e.Set("fingerprint", millrace.StringValue(rigPrint(min(r.rng.IntN(30), r.rng.IntN(30)))))
+		case 8: // what is no text
+			e.Set("fingerprint", millrace.IntValue(r.rng.Int64N(3)))
+		case 9:
+			e.Set("fingerprint", millrace.StringValue(strings.Repeat("long ", 40)))
+		case 10:
+			e.Set("fingerprint", millrace.StringValue("a \"quoted\" one"))
+		case 11:
+			e.Set("fingerprint", millrace.StringValue(""))
+		case 12:
+			e.Set("nested", millrace.JSONValue(`{"fingerprint":"`+rigPrint(0)+`"}`))
+		}
 		rows.Append(&millrace.Record{Offset: r.offset, Arrived: r.now.UnixNano() + r.rng.Int64N(2e9)}, &e)
 	}
 	r.offset++
@@ -86,6 +103,30 @@ func (r *indexRig) flush(n int) {
 			r.t.Fatal(err)
 		}
 	}
+}
+
+func rigPrint(n int) string { return fmt.Sprintf("v2:%016x", uint64(n)*0x9E3779B97F4A7C15) }
+
+// fingerprints is a filter over them as pages ask: of one, or of some.
+func (r *indexRig) fingerprints() *millrace.Filter {
+	eq := func() *millrace.Filter {
+		f := &millrace.Filter{Op: millrace.FilterEq, Field: "fingerprint", Value: rigPrint(r.rng.IntN(31))}
+		if r.rng.IntN(8) == 0 {
+			f.Value = []string{"1", "", "a \"quoted\" one", strings.Repeat("long ", 40)}[r.rng.IntN(4)]
+		}
+		return f
+	}
+	if r.rng.IntN(2) == 0 {
+		return eq()
+	}
+	f := &millrace.Filter{Op: millrace.FilterOr}
+	for range 1 + r.rng.IntN(12) {
+		f.Sub = append(f.Sub, eq())
+	}
+	if r.rng.IntN(5) == 0 {
+		f.Sub = append(f.Sub, r.filter(0))
+	}
+	return f
 }
 
 func (r *indexRig) message() string {
@@ -132,6 +173,10 @@ func (r *indexRig) filter(depth int) *millrace.Filter {
 		if r.rng.IntN(5) == 0 {
 			f.Value += "0"
 		}
+	case k == 8 || k == 9:
+		f = r.fingerprints()
+	case k == 10 && r.rng.IntN(2) == 0:
+		f.Op, f.Field, f.Value = millrace.FilterEq, "kind", "exception"
 	case k == 5:
 		f.Op, f.Field, f.Value = millrace.FilterEq, "service", rigWords[r.rng.IntN(4)]
 	case k == 6:
@@ -355,7 +400,7 @@ func FuzzIndexBlock(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := b.header(); binary.LittleEndian.Uint32(h[5:]) == 0 && !bytes.Equal(again[8:96], h[8:96]) {
+		if again := b.header(); binary.LittleEndian.Uint32(h[5:]) == 0 && !bytes.Equal(again[8:100], h[8:100]) {
 			t.Errorf("%x became %x", h, again)
 		}
 		if b.payloadSize() < 0 || b.payloadSize() > maxIndexBlock {
@@ -366,7 +411,7 @@ func FuzzIndexBlock(f *testing.F) {
 
 // TestIndexHeader: what is written is read again.
 func TestIndexHeader(t *testing.T) {
-	b := &indexBlock{first: 1 << 40, rows: 7, minutes: 2, blockBounds: blockBounds{-3, 9, 4, 5}, traces: 128, grams: 512, shapes: 99, counts: 3, last: place{9, 1, 2, 3}, checksum: 77, at: 100 + indexHeaderSize}
+	b := &indexBlock{first: 1 << 40, rows: 7, minutes: 2, blockBounds: blockBounds{-3, 9, 4, 5}, traces: 128, grams: 512, shapes: 99, counts: 3, listed: 40, last: place{9, 1, 2, 3}, checksum: 77, at: 100 + indexHeaderSize}
 	got, err := parseIndexBlock(b.header(), 100)
 	if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", b) {
 		t.Errorf("%+v became %+v, %v", b, got, err)

@@ -131,7 +131,7 @@ func (x *eventIndex) publish() {
 	defer x.mu.Unlock()
 	x.gathering = gathering{}
 	if c := x.current; c != nil {
-		x.gathering = gathering{c.table, c.first, c.first + int64(c.rows), c.bounds}
+		x.gathering = gathering{c.table, c.first, c.first + int64(c.rows), c.bounds, c.prints.view()}
 	}
 }
 
@@ -140,6 +140,7 @@ type gathering struct {
 	table    string
 	from, to int64
 	blockBounds
+	listed listed
 }
 
 // rowSpan is a range of rows of a table, to exclusive.
@@ -205,7 +206,7 @@ func (db *DB) indexEvents(ctx context.Context, _ time.Time) (more bool, err erro
 
 // readBlock makes a block from stored rows.
 func readBlock(ctx context.Context, c *conn, span rowSpan) (*blockBuilder, error) {
-	r, err := c.stream(ctx, fmt.Sprintf(`SELECT rowid, time, "partition", "offset", ordinal, weight, trace_uuid, trace_text, message, arrived
+	r, err := c.stream(ctx, fmt.Sprintf(`SELECT rowid, time, "partition", "offset", ordinal, weight, trace_uuid, trace_text, message, arrived, attrs
 		FROM %s WHERE rowid >= %d AND rowid < %d`, ident(span.table), span.from, span.to))
 	if err != nil {
 		return nil, err
@@ -224,6 +225,7 @@ func readBlock(ctx context.Context, c *conn, span rowSpan) (*blockBuilder, error
 			b.addTrace(text)
 		}
 		t := r.int64(1)
+		b.prints.add(r.bytes(10), t, uint32(b.rows))
 		b.addRow(t, r.int64(9), r.int64(5), r.bytes(8))
 		b.last = place{t, int32(r.int64(2)), r.int64(3), int32(r.int64(4))}
 	}

@@ -34,7 +34,8 @@ func (db *DB) ScanEvents(ctx context.Context, q millrace.EventScan, take func([]
 				return fmt.Errorf("scan %s: %w", g.name, err)
 			}
 			cond := condition{layout: lay}
-			cond.selection(millrace.EventQuery{Project: q.Project, Filter: q.Filter}, q.From, q.To)
+			cond.within(q.From, q.To)
+			cond.selection(millrace.EventQuery{Project: q.Project, Filter: q.Filter})
 			err = scanTable(ctx, c, g.name, q.Fields, cond.sql.String(), func(_ int64, events []millrace.Event) error {
 				if left -= int64(len(events)); left < 0 {
 					return rollupdef.TooManyRows(q.MaxRows)

@@ -67,12 +67,16 @@ func (db *DB) Events(ctx context.Context, q millrace.EventQuery) (*millrace.Even
 	return page, nil
 }
 
-// selection is the range, project and filter of a query.
-func (c *condition) selection(q millrace.EventQuery, from, to int64) {
+// within is that a time is in [from, to).
+func (c *condition) within(from, to int64) {
 	c.add("time >= ?", timeNS(from))
 	if to < math.MaxInt64 { // a timestamp cannot be that large, so the bound would cut off the last
 		c.add(" AND time < ?", timeNS(to))
 	}
+}
+
+// selection adds the project and filter of a query to what is there.
+func (c *condition) selection(q millrace.EventQuery) {
 	if q.Project != "" {
 		c.add(" AND ")
 		c.equal("project", q.Project)

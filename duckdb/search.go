@@ -131,7 +131,7 @@ func (s *search) window(ctx context.Context, c *conn, from, to int64) error {
 	slices.SortFunc(in, func(a, b *span) int {
 		return cmp.Or(cmp.Compare(a.day.name, b.day.name), cmp.Compare(a.first, b.first))
 	})
-	parts := joinSpans(in)
+	parts := s.index.partsOf(in, from, to)
 	each := make([][]hit, len(parts))
 	err := s.db.spread(ctx, c, len(parts), func(c *conn, i int) (err error) {
 		if each[i], err = s.part(ctx, c, parts[i], from, to); err != nil {

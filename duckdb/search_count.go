@@ -82,13 +82,13 @@ func (n *counter) plan(d *day) error {
 		}
 		rest = append(rest, s.split()...)
 	}
-	n.work = append(n.work, joinSpans(rest)...)
+	n.work = append(n.work, n.db.index.partsOf(rest, n.q.From, n.q.To)...)
 	return nil
 }
 
 // split returns a span of rows in no block, which may be many, in pieces.
 func (s *span) split() (out []*span) {
-	if s.block != nil {
+	if s.block != nil || s.found.listed != nil {
 		return []*span{s}
 	}
 	for first := s.first; first < s.last; first += partRows {

@@ -11,6 +11,7 @@ import (
 type probe struct {
 	root  *probeNode
 	texts []*textProbe // the conditions over the message
+	lists []*listProbe // those over the fingerprint
 	// pure: there are no others, so that a block whose texts are known is.
 	pure bool
 	// needsTrace: only rows with a certain trace id match, which hardly any block has.
@@ -21,7 +22,7 @@ type probe struct {
 type probeNode struct {
 	op   millrace.FilterOp // And, Or, Not; else one of the following
 	sub  []*probeNode
-	text int // FilterText: index in texts
+	text int // probeText: index in texts; probeList: in lists
 	hash uint64
 }
 
@@ -29,6 +30,7 @@ type probeNode struct {
 const (
 	probeText    = millrace.FilterText
 	probeTrace   = millrace.FilterEq     // some row has the trace id with this hash
+	probeList    = millrace.FilterGlob   // the row has one of some fingerprints
 	probeUnknown = millrace.FilterRegexp // the index knows nothing of it
 )
 
@@ -47,6 +49,10 @@ func (n *probeNode) needsTrace() bool {
 
 func (p *probe) node(f *millrace.Filter) *probeNode {
 	n := &probeNode{op: f.Op}
+	if l := newListProbe(f); l != nil {
+		p.lists, p.pure = append(p.lists, l), false
+		return &probeNode{op: probeList, text: len(p.lists) - 1}
+	}
 	switch f.Op {
 	case millrace.FilterAnd, millrace.FilterOr, millrace.FilterNot:
 		for _, sub := range f.Sub {
@@ -89,6 +95,12 @@ type findings struct {
 	whole [256]verdict   // of the filter, by class
 	texts [][256]verdict // of the texts, by class
 	occur [256]bool      // classes that rows have
+	lists []listFound    // of the lists
+	// listed are the rows that may match, by their place in the block, if the filter
+	// asks for fingerprints; nil: any may. All of them match the list with the index
+	// implied, if that is not negative.
+	listed  []rowTime
+	implied int
 }
 
 // all reports whether all rows match.
@@ -102,7 +114,7 @@ func (f *findings) all() bool {
 }
 
 // nothingKnown is what is found of rows that are in no block.
-func nothingKnown() *findings { return &findings{may: true} }
+func nothingKnown() *findings { return &findings{may: true, implied: -1} }
 
 // ask looks into the index.
 func (p *probe) ask(f *indexFile, b *indexBlock) (*findings, error) {
@@ -117,7 +129,7 @@ func (p *probe) ask(f *indexFile, b *indexBlock) (*findings, error) {
 }
 
 func (p *probe) find(f *indexFile, b *indexBlock) (*findings, error) {
-	out := &findings{}
+	out := &findings{implied: -1}
 	if p.root == nil {
 		out.may, out.occur[0], out.whole[0], out.known = true, true, always, true
 		return out, nil
@@ -132,6 +144,11 @@ func (p *probe) find(f *indexFile, b *indexBlock) (*findings, error) {
 	out.occur[0], out.known = shapes.others > 0, true
 	for i := range shapes.texts {
 		out.occur[i+1] = true
+	}
+	if len(p.lists) > 0 {
+		if err := p.findListed(f, b, out); err != nil {
+			return nil, err
+		}
 	}
 	out.texts = make([][256]verdict, len(p.texts))
 	for i, t := range p.texts {
@@ -204,6 +221,8 @@ func (n *probeNode) of(f *indexFile, b *indexBlock, found *findings, class int) 
 		return always - v, err
 	case probeText:
 		return found.texts[n.text][class], nil
+	case probeList:
+		return verdict(min(len(found.lists[n.text].rows), int(maybe))), nil
 	case probeTrace:
 		if may, err := f.mayHaveTrace(b, n.hash); err != nil || !may {
 			return never, err

@@ -14,6 +14,7 @@ type span struct {
 	day         *day
 	block       *indexBlock // nil: in none
 	first, last int64       // numbers of rows, last exclusive
+	tail        *listed     // what is known of rows that will become a block; nil: nothing
 	found       *findings   // nil: not asked yet
 }
 
@@ -26,29 +27,33 @@ const (
 // spansOf returns the table's rows as spans, in their order.
 func (d *day) spansOf(blocks []*indexBlock, tail gathering) (out []*span) {
 	next := int64(0)
-	unknown := func(to int64, b blockBounds) {
+	unknown := func(to int64, b blockBounds, l *listed) {
 		if to = min(to, d.rows); next < to {
-			out = append(out, &span{b, d, nil, next, to, nothingKnown()})
+			out = append(out, &span{blockBounds: b, day: d, first: next, last: to, tail: l})
 			next = to
 		}
 	}
 	all := blockBounds{d.minTime, d.maxTime, anyArrival, lastArrival}
 	for _, b := range blocks {
-		unknown(b.first, all)
-		out = append(out, &span{b.blockBounds, d, b, b.first, b.end(), nil})
+		unknown(b.first, all, nil)
+		out = append(out, &span{blockBounds: b.blockBounds, day: d, block: b, first: b.first, last: b.end()})
 		next = b.end()
 	}
 	if tail.from >= next { // else it has become a block meanwhile
-		unknown(tail.from, all)
-		unknown(tail.to, tail.blockBounds)
+		unknown(tail.from, all, nil)
+		unknown(tail.to, tail.blockBounds, &tail.listed)
 	}
-	unknown(d.rows, all)
+	unknown(d.rows, all, nil)
 	return out
 }
 
 // ask finds out what the index knows of the span's rows.
 func (s *span) ask(x *eventIndex, p *probe) error {
 	if s.found != nil {
+		return nil
+	}
+	if s.block == nil {
+		s.found = p.askTail(s.tail, s.last-s.first)
 		return nil
 	}
 	err := x.view(s.day.name, func(f *indexFile) (err error) {
@@ -69,12 +74,17 @@ func (s *span) overlaps(from, to int64) bool { return s.minTime < to && s.maxTim
 // within reports whether all events of the span are of [from, to).
 func (s *span) within(from, to int64) bool { return s.minTime >= from && s.maxTime < to }
 
-// part is a range of rows of a day table within a window: neighbouring spans.
+// part is a range of rows of a day table within a window: neighbouring spans, or
+// rows that are listed.
 type part struct {
 	blockBounds
 	day         *day
 	first, last int64
-	spans       []*span
+	spans       []*span // of a part of listed rows none
+
+	rows    []int64 // these alone may match, ascending
+	bits    []byte  // those with a bit may, the first of the least bit
+	implied int     // the list of the probe that they match, -1: none is known
 }
 
 // partRows bounds the rows of a part of blocks: some 5 ms of work, or 100 over texts,
@@ -110,9 +120,11 @@ func joinSpans(spans []*span) (out []*part) {
 // evaluated the filter for them.
 func (p *part) condition(x *eventIndex, pr *probe, q millrace.EventQuery, from, to int64) (*condition, error) {
 	c := &condition{layout: p.day.layout}
-	var err error
-	if c.texts, err = p.known(x, pr); err != nil {
-		return nil, err
+	if p.spans != nil {
+		var err error
+		if c.texts, err = p.known(x, pr); err != nil {
+			return nil, err
+		}
 	}
 	if p.first > 0 {
 		c.add(fmt.Sprintf("rowid >= %d AND ", p.first))
@@ -126,7 +138,12 @@ func (p *part) condition(x *eventIndex, pr *probe, q millrace.EventQuery, from, 
 	if p.maxArrived < lastArrival {
 		c.add("arrived <= ? AND ", timeNS(p.maxArrived))
 	}
-	c.selection(q, max(from, p.minTime), min(to, satAdd(p.maxTime, 1)))
+	c.within(max(from, p.minTime), min(to, satAdd(p.maxTime, 1)))
+	if p.spans == nil {
+		p.listed(c, pr, q)
+	} else {
+		c.selection(q)
+	}
 	return c, nil
 }
 
@@ -158,6 +175,9 @@ func (s *span) counts(x *eventIndex) (out []classCount, err error) {
 // matching returns the minutes of a block with how many rows may match at most, as
 // far as that is known without looking at each; nil if it is not.
 func (s *span) matching(x *eventIndex) ([]minuteCount, error) {
+	if s.found.listed != nil {
+		return s.found.listedMinutes(), nil
+	}
 	if s.block == nil || s.block.minutes == uncounted {
 		return nil, nil
 	}

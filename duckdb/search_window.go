@@ -107,6 +107,8 @@ func (s *search) cut(p *span) error {
 func (s *search) rowsPerWindow(p *span) float64 {
 	rows := firstRows * s.want
 	switch {
+	case p.found.listed != nil: // hardly more than are wanted
+		rows = s.want + s.want/4
 	case s.q.Filter == nil || s.probe.pure && p.found.known:
 	case s.probe.needsTrace:
 		rows = 16 * blockRows
