@@ -98,7 +98,7 @@ func exceptionSets() [][]string {
 	add([]string{"project", "env"},
 		[]string{}, []string{"type"}, []string{"fingerprint"}, []string{"error_class"}, []string{"service"}, []string{"release"}, []string{"host"},
 		[]string{"fingerprint", "release"}, []string{"fingerprint", "host"}, []string{"fingerprint", "service"},
-		[]string{"type", "host"}, []string{"type", "release"}, []string{"error_class", "type"})
+		[]string{"type", "host"}, []string{"type", "release"}, []string{"error_class", "type"}, []string{"error_class", "fingerprint"})
 	return out
 }
 

@@ -57,7 +57,7 @@ func TestDefaultsCompile(t *testing.T) {
 	for _, r := range rollups {
 		got = append(got, fmt.Sprintf("%s %d sets %d states", r.Name, len(r.Sets), len(r.States())))
 	}
-	want := []string{"traffic 6 sets 5 states", "exceptions 33 sets 2 states", "timings 8 sets 2 states"}
+	want := []string{"traffic 6 sets 5 states", "exceptions 34 sets 2 states", "timings 8 sets 2 states"}
 	if !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
