@@ -7,9 +7,9 @@ import "bytes"
 
 // eachMember calls f for every member of the object at b[i:], with the text
 // between the quotes of its key, escapes and all, and where its value begins; f
-// returns where the value ends, or something negative if it is malformed. The
-// result is the object's end, negative if it is malformed. What is no object is
-// skipped without a call.
+// returns where the value ends. The result is the object's end. Both are negative
+// if something is malformed: the complement of where it goes wrong. What is no
+// object is skipped without a call.
 func eachMember(b []byte, i int, f func(key []byte, at int) int) int {
 	if i >= len(b) || b[i] != '{' {
 		return skipValue(b, i, 1)
@@ -17,30 +17,32 @@ func eachMember(b []byte, i int, f func(key []byte, at int) int) int {
 	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
 		return i + 1
 	}
-	for i < len(b) && b[i] == '"' {
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return ^i
+		}
 		end, _ := scanString(b, i+1)
 		if end < 0 {
-			return -1
+			return end
 		}
 		key := b[i+1 : end-1]
-		if end = skipSpace(b, end); end >= len(b) || b[end] != ':' {
-			return -1
+		if i = skipSpace(b, end); i >= len(b) || b[i] != ':' {
+			return ^i
 		}
-		if i = f(key, skipSpace(b, end+1)); i < 0 {
-			return -1
+		if i = skipSpace(b, i+1); i >= len(b) {
+			return ^i
 		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return -1
+		if i = f(key, i); i < 0 {
+			return i
 		}
-		if b[i] == '}' {
+		if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
 			return i + 1
 		}
-		if b[i] != ',' {
-			return -1
+		if i >= len(b) || b[i] != ',' {
+			return ^i
 		}
 		i = skipSpace(b, i+1)
 	}
-	return -1
 }
 
 // eachElement is eachMember for the elements of an array.
@@ -52,17 +54,17 @@ func eachElement(b []byte, i int, f func(at int) int) int {
 		return i + 1
 	}
 	for {
+		if i >= len(b) {
+			return ^i
+		}
 		if i = f(i); i < 0 {
-			return -1
+			return i
 		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return -1
-		}
-		if b[i] == ']' {
+		if i = skipSpace(b, i); i < len(b) && b[i] == ']' {
 			return i + 1
 		}
-		if b[i] != ',' {
-			return -1
+		if i >= len(b) || b[i] != ',' {
+			return ^i
 		}
 		i = skipSpace(b, i+1)
 	}

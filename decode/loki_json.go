@@ -32,9 +32,9 @@ func splitLokiJSON(res *Pieces, extra, body []byte, lim Limits) error {
 	i := skipSpace(body, 0)
 	end := ^i
 	if i < len(body) && body[i] == '{' {
-		end = s.members(i, func(key []byte, v int) int {
+		end = eachMember(body, i, func(key []byte, v int) int {
 			if string(key) == "streams" && body[v] == '[' {
-				return s.elements(v, s.stream)
+				return eachElement(body, v, s.stream)
 			}
 			return skipValue(body, v, 1)
 		})
@@ -59,74 +59,6 @@ type lokiJSONSplitter struct {
 	check bool // the body is not all UTF-8
 }
 
-// members calls f with the key, as written, and the start of the value of each
-// member of the object at i; f returns the value's end. The result is the
-// object's end, or the complement of where it goes wrong.
-func (s *lokiJSONSplitter) members(i int, f func(key []byte, v int) int) int {
-	b := s.body
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == '}' {
-		return i + 1
-	}
-	for {
-		if i >= len(b) || b[i] != '"' {
-			return ^i
-		}
-		end, _ := scanString(b, i+1)
-		if end < 0 {
-			return end
-		}
-		key := b[i+1 : end-1]
-		if i = skipSpace(b, end); i >= len(b) || b[i] != ':' {
-			return ^i
-		}
-		if i = skipSpace(b, i+1); i >= len(b) {
-			return ^i
-		}
-		if i = f(key, i); i < 0 {
-			return i
-		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return ^i
-		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-		case '}':
-			return i + 1
-		default:
-			return ^i
-		}
-	}
-}
-
-// elements calls f with the start of each element of the array at i; f returns
-// its end. The result is as that of members.
-func (s *lokiJSONSplitter) elements(i int, f func(v int) int) int {
-	b := s.body
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == ']' {
-		return i + 1
-	}
-	for {
-		if i >= len(b) {
-			return ^i
-		}
-		if i = f(i); i < 0 {
-			return i
-		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return ^i
-		}
-		switch b[i] {
-		case ',':
-			i = skipSpace(b, i+1)
-		case ']':
-			return i + 1
-		default:
-			return ^i
-		}
-	}
-}
-
 // maxLokiArrays is how many arrays of entries a stream may have: one, but nothing
 // says that a key comes once.
 const maxLokiArrays = 4
@@ -144,7 +76,7 @@ func (s *lokiJSONSplitter) stream(i int) int {
 	var labels []byte
 	var arrays [maxLokiArrays]int
 	n := 0
-	end := s.members(i, func(key []byte, v int) int {
+	end := eachMember(b, i, func(key []byte, v int) int {
 		end := skipValue(b, v, 3)
 		if end < 0 {
 			return end
@@ -177,7 +109,7 @@ func (s *lokiJSONSplitter) stream(i int) int {
 			s.odd(at, "the entries of a stream are no array")
 			continue
 		}
-		s.elements(at, func(v int) int {
+		eachElement(b, at, func(v int) int {
 			end := skipValue(b, v, 4)
 			if end >= 0 {
 				s.entry(labels, b[v:end:end])
@@ -322,8 +254,7 @@ func (en *lokiJSONEntry) read(b []byte) (reason, detail string) {
 }
 
 func (en *lokiJSONEntry) readOld(b []byte) (reason, detail string) {
-	s := lokiJSONSplitter{body: b}
-	end := s.members(0, func(key []byte, v int) int {
+	end := eachMember(b, 0, func(key []byte, v int) int {
 		end := skipValue(b, v, 1)
 		if end < 0 {
 			return end
