@@ -30,6 +30,7 @@ type fixture struct {
 	now   time.Time
 	store *memory.Store
 	query *query.Service
+	fake  *fakeIssues
 }
 
 // noSQL is memory with a table of hosts instead of SQL, which it does not have.
@@ -50,6 +51,8 @@ type setting struct {
 	lines int // per minute, 0 is an empty store
 	guard *auth.Guard
 	ready func(context.Context) error
+	// issues is what fills the issues; nil leaves them empty.
+	issues func(*fakeIssues)
 }
 
 func newFixture(t testing.TB, set setting) *fixture {
@@ -73,10 +76,14 @@ func newFixture(t testing.TB, set setting) *fixture {
 	if set.guard == nil {
 		set.guard = auth.NewGuard(auth.Options{Require: auth.RequireAuto}, true, nil, now)
 	}
+	f.fake = newFakeIssues(set.now)
+	if set.issues != nil {
+		set.issues(f.fake)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector())
 	h, err := New(Deps{
-		Query: f.query, Guard: set.guard, Now: now, Metrics: registry, Version: "test", Ready: set.ready,
+		Query: f.query, Guard: set.guard, Now: now, Metrics: registry, Version: "test", Ready: set.ready, Issues: f.fake,
 		Ingest: map[string]http.Handler{
 			"/ingest": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ingest") }),
 		},

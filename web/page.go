@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -21,7 +22,12 @@ func (s *Server) page(name string, data func(*view) any) http.Handler {
 
 // pages of the navigation, in order.
 var navPages = []struct{ path, label string }{
-	{"/", "Overview"}, {"/traffic", "Traffic"}, {"/logs", "Logs"}, {"/pipeline", "Pipeline"},
+	{"/", "Overview"}, {"/traffic", "Traffic"}, {exceptionsPath, "Exceptions"}, {"/logs", "Logs"}, {"/pipeline", "Pipeline"},
+}
+
+// isPart reports whether a page belongs to an entry of the navigation.
+func isPart(path, entry string) bool {
+	return path == entry || entry == exceptionsPath && (path == typesPath || strings.HasPrefix(path, issuePath))
 }
 
 // frame returns the layout of a page with its navigation, time picker and the
@@ -29,7 +35,9 @@ var navPages = []struct{ path, label string }{
 func (s *Server) frame(v *view, title string, filters ...string) layout {
 	l := layout{Title: title, Version: s.Version, V: v, Banner: v.Problem, Session: !s.Guard.Open()}
 	for _, p := range navPages {
-		l.Nav = append(l.Nav, navItem{p.label, v.link(p.path), p.path == v.Path})
+		if p.path != exceptionsPath || s.Issues != nil {
+			l.Nav = append(l.Nav, navItem{p.label, v.link(p.path), isPart(v.Path, p.path)})
+		}
 	}
 	for _, p := range presets {
 		l.Presets = append(l.Presets, preset{p.Label, v.With("from", p.From, "to", ""), v.From == p.From && v.To == "now"})

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
 
 	"github.com/millrace/millrace"
@@ -15,24 +16,27 @@ import (
 var templateFiles embed.FS
 
 // templates is one set per page, each with the layout.
-type templates struct{ byName map[string]*template.Template }
+type templates struct {
+	byName map[string]*template.Template
+	log    *slog.Logger
+}
 
 // dashboard is the page of Overview, Traffic and Pipeline.
-var pageNames = []string{"dashboard", "logs", "error"}
+var pageNames = []string{"dashboard", "logs", "exceptions", "issue", "types", "error"}
 
-func loadTemplates(a *assets) (*templates, error) {
+func loadTemplates(a *assets, log *slog.Logger) (*templates, error) {
 	funcs := template.FuncMap{
 		"asset": a.url, "count": formatCount, "short": formatShort, "percent": formatPercent,
-		"seconds": formatSeconds, "bytes": formatBytes, "stamp": stamp,
+		"seconds": formatSeconds, "bytes": formatBytes, "stamp": stamp, "visible": visible,
 		"json": func(c *chart) (template.JS, error) {
 			s, err := c.Data()
 			return template.JS(s), err //nolint:gosec // json.Marshal escapes < > &
 		},
 	}
-	t := &templates{byName: map[string]*template.Template{}}
+	t := &templates{byName: map[string]*template.Template{}, log: log}
 	for _, name := range pageNames {
 		set, err := template.New(name).Funcs(funcs).ParseFS(templateFiles,
-			"templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+			"templates/layout.html", "templates/parts.html", "templates/stack.html", "templates/issues.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", name, err)
 		}
@@ -79,6 +83,7 @@ type errorPage struct {
 func (t *templates) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := t.byName[name].ExecuteTemplate(&b, "layout", data); err != nil {
+		t.log.Error("page could not be drawn", "page", name, "error", err)
 		problem.Write(w, millrace.Errorf(millrace.ErrInternal, "the page could not be drawn"), nil)
 		return
 	}

@@ -32,7 +32,14 @@ type view struct {
 var shared = []string{"from", "to", "refresh", "service"}
 
 // pageParams are all that pages know.
-var pageParams = []string{"from", "to", "refresh", "service", "url", "source", "q", "cursor", "project"}
+var pageParams = []string{
+	"from", "to", "refresh", "service", "url", "source", "q", "cursor", "project",
+	"env", "state", "owner", "class", "order", "vs", "page", "at", "host", "as", "merged",
+}
+
+// placeParams say where in a list a page is; they are left behind when what is
+// listed changes.
+var placeParams = []string{"cursor", "page", "at", "merged"}
 
 var refreshRates = []string{"5s", "10s", "30s", "1m", "5m"}
 
@@ -48,6 +55,15 @@ var presets = []struct{ From, Label string }{
 
 const defaultFrom = "-1h"
 
+// defaultFor returns the range of a page whose URL names none: issues are looked
+// at by the day.
+func defaultFor(path string) (from string, span time.Duration) {
+	if strings.HasPrefix(path, exceptionsPath) || strings.HasPrefix(path, issuePath) {
+		return "-24h", 24 * time.Hour
+	}
+	return defaultFrom, time.Hour
+}
+
 func newView(r *http.Request, now time.Time) *view {
 	v := &view{r: r, ctx: r.Context(), Path: r.URL.Path, Now: now.UTC(), Params: url.Values{}}
 	for _, name := range pageParams {
@@ -56,8 +72,9 @@ func newView(r *http.Request, now time.Time) *view {
 		}
 	}
 	v.From, v.To = v.Params.Get("from"), v.Params.Get("to")
+	from, span := defaultFor(v.Path)
 	if v.From == "" {
-		v.From = defaultFrom
+		v.From = from
 	}
 	if v.To == "" {
 		v.To = "now"
@@ -68,8 +85,8 @@ func newView(r *http.Request, now time.Time) *view {
 	var err error
 	if v.Raw, err = query.ParseRange(v.From, v.To, v.Now); err != nil {
 		v.Problem = userMessage(err)
-		v.From, v.To = defaultFrom, "now"
-		v.Raw = query.Range{From: v.Now.Add(-time.Hour), To: v.Now}
+		v.From, v.To = from, "now"
+		v.Raw = query.Range{From: v.Now.Add(-span), To: v.Now}
 	}
 	v.align()
 	return v
@@ -143,7 +160,7 @@ func (v *view) link(path string, kv ...string) string {
 func (v *view) With(kv ...string) string {
 	q := url.Values{}
 	for name, s := range v.Params {
-		if name != "cursor" {
+		if !slices.Contains(placeParams, name) {
 			q[name] = s
 		}
 	}

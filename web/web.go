@@ -39,6 +39,8 @@ type Deps struct {
 	Rules Rules
 	// Cluster serves /api/v1/cluster; nil leaves it out.
 	Cluster Cluster
+	// Issues serves exceptions, their pages and /api/v1/issues; nil leaves them out.
+	Issues Issues
 	// Reload reads the configuration file again (POST /api/v1/config/reload); nil
 	// leaves the path out.
 	Reload func(context.Context) error
@@ -74,7 +76,7 @@ func New(d Deps) (http.Handler, error) {
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}
-	if s.pages, err = loadTemplates(s.assets); err != nil {
+	if s.pages, err = loadTemplates(s.assets, d.Log); err != nil {
 		return nil, err
 	}
 	s.routes = s.table()
@@ -131,6 +133,7 @@ func (s *Server) table() []route {
 	}
 	rs = append(rs, s.ruleRoutes(api)...)
 	rs = append(rs, s.clusterRoutes(api)...)
+	rs = append(rs, s.issuePages()...)
 	if s.Reload != nil {
 		rs = append(rs, route{"/api/v1/config/reload", "POST", millrace.ScopeAdmin, api(s.reload)})
 	}

@@ -149,7 +149,8 @@
 
   // A refresh must not pull the page from under someone's hands.
   function inUse() {
-    return document.hidden || tailing || $("details.menu[open]") || document.activeElement?.matches("input:not([type=hidden])") ||
+    return document.hidden || tailing || $("details.menu[open]") || document.activeElement?.matches("input:not([type=hidden]), textarea, select") ||
+      $("form.bulk input:checked, .fingerprints input:checked, .flash") || $("#note")?.value ||
       String(getSelection()) !== "";
   }
 

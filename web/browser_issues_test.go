@@ -1,0 +1,57 @@
+package web
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/internal/browsertest"
+)
+
+// issueViews are the sizes and colours in which pages are looked at.
+var issueViews = []struct {
+	name string
+	view browsertest.View
+}{
+	{"light", browsertest.View{Width: 1440, Height: 900}},
+	{"dark", browsertest.View{Width: 1440, Height: 900, Dark: true}},
+	{"phone-light", browsertest.View{Width: 390, Height: 844, Scale: 2}},
+	{"phone-dark", browsertest.View{Width: 390, Height: 844, Scale: 2, Dark: true}},
+}
+
+func TestIssuePagesInBrowser(t *testing.T) {
+	b := browsertest.Start(t)
+	f := newFixture(t, setting{now: time.Now().UTC(), lines: 10, issues: (*fakeIssues).loadFaults})
+	dir := shots(t)
+	for _, page := range []struct {
+		path, name string
+		charts     int
+	}{
+		{"/exceptions", "exceptions", 0},
+		{"/exceptions?state=all&order=last_seen&vs=week", "exceptions-all", 0},
+		{"/issues/" + f.fake.rows[0].ID, "issue", 1},
+		{"/issues/" + f.fake.rows[17].ID, "issue-long", 1},
+		{"/exceptions/types", "types", 1},
+		{"/exceptions/types?as=lines&q=ValueError", "types-one", 1},
+	} {
+		for _, v := range issueViews {
+			p := b.Open(t, f.URL+page.path, v.view)
+			var drawn int
+			p.Eval("document.querySelectorAll('.plot canvas').length", &drawn)
+			if drawn != page.charts {
+				t.Errorf("%s %s: %d charts drawn, want %d", page.name, v.name, drawn, page.charts)
+			}
+			var sticksOut bool
+			if p.Eval(wide, &sticksOut); sticksOut {
+				t.Errorf("%s %s: the page is wider than the window", page.name, v.name)
+			}
+			var raw string
+			if p.Eval("document.body.innerText", &raw); strings.Contains(raw, "NaN") || strings.Contains(raw, "undefined") && page.name != "exceptions" && !strings.Contains(raw, "of undefined") {
+				t.Errorf("%s %s: the page shows NaN or undefined", page.name, v.name)
+			}
+			p.Screenshot(filepath.Join(dir, page.name+"-"+v.name+".png"), true)
+			p.NoErrors()
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package web
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/issue"
+)
+
+// whyView says why an event is in its issue.
+type whyView struct {
+	Error string
+	Text  string
+	Basis string
+	Rule  string
+	Key   string
+	Parts []partView
+}
+
+type partView struct {
+	Kind, Raw, Used, Stripped string
+	Counts                    bool
+}
+
+// fillWhy explains the fingerprint of the sample shown, else the issue's first.
+func (s *Server) fillWhy(v *view, d *issueData, project string) {
+	x, err := s.Issues.Explain(v.ctx, project, d.ID, d.Shown)
+	if err != nil && d.Shown != "" { // the sample may be of a fingerprint that no issue knows yet
+		x, err = s.Issues.Explain(v.ctx, project, d.ID, "")
+	}
+	if err != nil {
+		s.logFault(v.r, err)
+		d.Why = &whyView{Error: userMessage(err)}
+		return
+	}
+	w := &whyView{Text: visible(x.Text), Basis: visible(x.Basis), Rule: visible(x.Explanation.Rule), Key: visible(x.Key)}
+	for _, p := range x.Parts {
+		w.Parts = append(w.Parts, partView{
+			Kind: visible(partKind(p.Kind, p.Depth)), Raw: visible(p.Raw), Used: visible(p.Used),
+			Stripped: visible(strings.Join(p.Stripped, ", ")), Counts: p.Used != "",
+		})
+	}
+	d.Why = w
+}
+
+// partKind names a part of an explanation and the exception of the chain it is of.
+func partKind(kind string, depth int) string {
+	switch depth {
+	case 0:
+		return kind
+	case 1:
+		return kind + " of the cause"
+	}
+	return kind + " of cause " + strconv.Itoa(depth)
+}
+
+// activityRow is one entry of an issue's log.
+type activityRow struct {
+	At     time.Time
+	Author string
+	Text   string // what was done
+	Note   string // what somebody wrote
+	Undo   string // value of the form field undo; "" if it cannot be taken back
+	Mood   string
+}
+
+// changeRow is one change of what belongs to the issue.
+type changeRow struct {
+	At     time.Time
+	Author string
+	Text   string
+	Note   string
+	Undo   string
+}
+
+// fillLog lists what happened to an issue, and the changes of the grouping that it
+// took part in with the way back.
+func (s *Server) fillLog(v *view, d *issueData, project string, detail *issue.Detail) {
+	list := detail.Activities
+	if before, err := strconv.ParseInt(v.get("page"), 10, 64); err == nil && before > 0 {
+		if list, err = s.Issues.Activities(v.ctx, project, detail.ID, before, logEntries); err != nil {
+			s.logFault(v.r, err)
+			d.LogError = userMessage(err)
+		}
+	}
+	for i := range list {
+		d.Activities = append(d.Activities, newActivity(&list[i], d.May))
+	}
+	if n := len(list); n >= logEntries && list[n-1].ID > 1 {
+		d.OlderLog = v.With("page", strconv.FormatInt(list[n-1].ID, 10))
+	}
+	for i := range detail.Changes {
+		d.Changes = append(d.Changes, newChange(&detail.Changes[i], d.May))
+	}
+}
+
+// logEntries are the activities of a page: as many as a Detail has.
+const logEntries = 50
+
+// Activities that UndoActivity takes back.
+var undoable = map[string]bool{"resolved": true, "ignored": true, "unignored": true, "reopened": true, "assigned": true}
+
+func newActivity(a *millrace.Activity, may bool) activityRow {
+	row := activityRow{At: time.Unix(0, a.At), Author: visible(a.Author), Note: visible(a.Text), Text: activityText(a)}
+	if may && a.ID > 0 && undoable[a.Kind] {
+		row.Undo = a.Issue + "." + strconv.FormatInt(a.ID, 10)
+	}
+	switch a.Kind {
+	case "regressed":
+		row.Mood = "bad"
+	case "resolved":
+		row.Mood = "good"
+	}
+	return row
+}
+
+// Words for the kinds of change.
+var changeWords = map[string]string{"merge": "Merged", "unmerge": "Taken apart", "regroup": "Grouped anew", "undo": "Taken back"}
+
+func newChange(g *millrace.Regrouping, may bool) changeRow {
+	text := changeWords[g.Kind]
+	if text == "" {
+		text = visible(g.Kind)
+	}
+	moved := 0
+	for _, m := range g.Moves {
+		if m.Fingerprint != "" && m.From != m.To {
+			moved++
+		}
+	}
+	row := changeRow{At: time.Unix(0, g.At), Author: visible(g.Author), Note: visible(g.Note), Text: text + ": " + plural(moved, "fingerprint") + " moved"}
+	switch {
+	case g.UndoneBy != 0:
+		row.Text += ", taken back since"
+	case may && g.Kind != "undo":
+		row.Undo = changeMark + "." + strconv.FormatInt(g.ID, 10)
+	}
+	return row
+}
+
+// Words for the kinds of activity.
+var activityWords = map[string]string{
+	"created": "Seen for the first time", "resolved": "resolved it", "regressed": "It came again after it was resolved", "ignored": "ignored it",
+	"unignored": "It is no longer ignored", "reopened": "opened it again", "assigned": "assigned it", "merged": "merged others into it",
+	"unmerged": "took fingerprints out", "regrouped": "The project was grouped anew", "undone": "took a change back", "note": "noted",
+}
+
+func activityText(a *millrace.Activity) string {
+	text := activityWords[a.Kind]
+	if text == "" {
+		text = visible(a.Kind)
+	}
+	return text
+}
