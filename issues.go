@@ -55,8 +55,8 @@ type Issues interface {
 	IssueReleases(ctx context.Context, project string) ([]IssueRelease, error)
 
 	// ChangeIssue stores i's State, Resolution, Ignore, Regressed and Owner, raises
-	// i.Version, and adds activities of this issue. ErrConflict: it has another
-	// Version by now. ErrNotFound.
+	// i.Version, and adds activities of this issue, whose Project, Issue and ID it
+	// sets. ErrConflict: it has another Version by now. ErrNotFound.
 	ChangeIssue(ctx context.Context, i *Issue, activities ...Activity) error
 	// Activities returns what happened to an issue, newest first, at most limit,
 	// before the id given (0: from the newest); of all issues of the project if
@@ -68,15 +68,17 @@ type Issues interface {
 	// Regroup moves fingerprints and keys between issues, all or none, creates
 	// target issues that do not exist, brings what the issues have of their
 	// fingerprints up to date, and raises their Versions. It sets r.ID, and it as
-	// Regrouping of the activities. An issue without fingerprints stays as it was,
-	// with MergedInto: where most of them went. With r.Undoes set that change is
-	// marked as undone. With r.SettingsAfter it stores them, as SetIssueSettings
-	// does with the Version of r.SettingsBefore, and sets their Version.
+	// Regrouping of the activities, with their ID and Project. An issue without
+	// fingerprints stays as it was, with MergedInto: where most of them went. With
+	// r.Undoes set that change is marked as undone. With r.SettingsAfter it stores
+	// them, as SetIssueSettings does with the Version of r.SettingsBefore, and sets
+	// their Version.
 	//
 	// ErrConflict: a fingerprint or key is in another issue, or has another key
 	// than KeyBefore, or the settings have another Version by now, or that change
-	// was undone. ErrNotFound: there is none to undo. ErrInvalid: one is moved
-	// twice, or nowhere.
+	// was undone, or a fingerprint would not be in the issue that its key belongs
+	// to: it is new, and the caller does not know it. ErrNotFound: there is none to
+	// undo. ErrInvalid: one is moved twice, or nowhere.
 	Regroup(ctx context.Context, r *Regrouping, activities ...Activity) error
 	// Regroupings returns changes, newest first, at most limit; of one issue, or
 	// of all if it is empty. Id 0 is from the newest.
@@ -106,7 +108,8 @@ type Sighting struct {
 	Project, Fingerprint, Env string
 	First, Last               int64  // least and greatest event time, ns
 	FirstRelease, LastRelease string // of these events
-	// Of the event with time First, to tell people what it is.
+	// Of the event with time First, to tell people what it is. An empty Culprit or
+	// Language leaves what is known.
 	Type, Title            string // title is the message's first line
 	Level, Service, Source string
 	Report                 []byte // as exception.AppendReport wrote it; at most MaxReportBytes; nil if it has none

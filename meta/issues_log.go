@@ -20,9 +20,9 @@ func (r *records) ChangeIssue(ctx context.Context, i *millrace.Issue, activities
 	if err != nil {
 		return err
 	}
-	activities = slices.Clone(activities)
-	for n := range activities {
-		activities[n].Project, activities[n].Issue = i.Project, i.ID
+	list := slices.Clone(activities)
+	for n := range list {
+		list[n].Project, list[n].Issue = i.Project, i.ID
 	}
 	err = r.inTransaction(ctx, "change issue", r.once, func(ctx context.Context, tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE issues SET state = $1, resolution = $2, ignored = $3, regressed = $4, owner = $5, version = version + 1
@@ -35,7 +35,7 @@ func (r *records) ChangeIssue(ctx context.Context, i *millrace.Issue, activities
 			if err != nil {
 				return err
 			}
-			return r.addActivities(ctx, tx, activities)
+			return r.addActivities(ctx, tx, list)
 		}
 		if err := checkIssue(ctx, tx, i.Project, i.ID); err != nil {
 			return err
@@ -44,6 +44,7 @@ func (r *records) ChangeIssue(ctx context.Context, i *millrace.Issue, activities
 	})
 	if err == nil {
 		i.Version++
+		copy(activities, list)
 	}
 	return err
 }
@@ -69,23 +70,37 @@ func activityInput(list []millrace.Activity) *input {
 	return in
 }
 
+// addActivities also sets their ids, which ascend.
 func (r *records) addActivities(ctx context.Context, tx *sql.Tx, list []millrace.Activity) error {
-	return r.writeRows(ctx, tx, "activities", activityInput(list), "INSERT INTO issue_activities ("+activityColumns+") SELECT "+activityColumns+" FROM n", nil)
+	var ids []int64
+	err := r.writeRows(ctx, tx, "activities", activityInput(list), "INSERT INTO issue_activities ("+activityColumns+") SELECT "+activityColumns+" FROM n RETURNING id",
+		func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	slices.Sort(ids)
+	for i := range list {
+		list[i].ID = ids[i]
+	}
+	return nil
 }
 
 // AddActivity implements millrace.Issues.
 func (r *records) AddActivity(ctx context.Context, a *millrace.Activity) error {
-	var id int64
+	list := []millrace.Activity{*a}
 	err := r.inTransaction(ctx, "add activity", r.once, func(ctx context.Context, tx *sql.Tx) error {
 		if err := checkIssue(ctx, tx, a.Project, a.Issue); err != nil {
 			return err
 		}
-		return r.writeRows(ctx, tx, "activity", activityInput([]millrace.Activity{*a}),
-			"INSERT INTO issue_activities ("+activityColumns+") SELECT "+activityColumns+" FROM n RETURNING id",
-			func(scan func(...any) error) error { return scan(&id) })
+		return r.addActivities(ctx, tx, list)
 	})
 	if err == nil {
-		a.ID = id
+		a.ID = list[0].ID
 	}
 	return err
 }

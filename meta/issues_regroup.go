@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 // Regroup implements millrace.Issues. Nobody sees exceptions meanwhile.
 func (r *records) Regroup(ctx context.Context, g *millrace.Regrouping, activities ...millrace.Activity) error {
 	var id, version int64
+	var list []millrace.Activity
 	err := r.inTransaction(ctx, "regroup issues", r.once, func(ctx context.Context, tx *sql.Tx) error {
 		c := &regrouping{records: r, tx: tx, Regrouping: g, project: nameOf(g.Project), issues: map[string]*regrouped{}}
 		if err := c.check(); err != nil {
@@ -22,22 +24,23 @@ func (r *records) Regroup(ctx context.Context, g *millrace.Regrouping, activitie
 		if err := r.lockIssues(ctx, tx, true); err != nil {
 			return err
 		}
-		for _, step := range []func(context.Context) error{c.compareFingerprints, c.compareKeys, c.changeSettings, c.createIssues, c.move, c.bringUpToDate, c.note} {
+		for _, step := range []func(context.Context) error{c.compareFingerprints, c.compareKeys, c.changeSettings, c.createIssues, c.move, c.compareNow, c.bringUpToDate, c.note} {
 			if err := step(ctx); err != nil {
 				return err
 			}
 		}
 		id, version = c.id, c.version
-		activities := slices.Clone(activities)
-		for i := range activities {
-			activities[i].Project, activities[i].Regrouping = g.Project, id
+		list = slices.Clone(activities)
+		for i := range list {
+			list[i].Project, list[i].Regrouping = g.Project, id
 		}
-		return r.addActivities(ctx, tx, activities)
+		return r.addActivities(ctx, tx, list)
 	})
 	if err != nil {
 		return err
 	}
 	g.ID = id
+	copy(activities, list)
 	if g.SettingsAfter != nil {
 		g.SettingsAfter.Version = version
 	}
@@ -202,14 +205,7 @@ func (c *regrouping) createIssues(ctx context.Context) error {
 	return c.writeRows(ctx, c.tx, "issues", in, "INSERT INTO issues (project, id, created) SELECT project, id, created FROM n WHERE true ON CONFLICT DO NOTHING", nil)
 }
 
-func (c *regrouping) ids() []string {
-	out := make([]string, 0, len(c.issues))
-	for id := range c.issues {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
-}
+func (c *regrouping) ids() []string { return slices.Sorted(maps.Keys(c.issues)) }
 
 func (c *regrouping) move(ctx context.Context) error {
 	err := c.writeRows(ctx, c.tx, "fingerprints", c.input(false, nil), `UPDATE issue_fingerprints SET issue = n.issue, key = n.key
@@ -225,6 +221,28 @@ func (c *regrouping) move(ctx context.Context) error {
 	}
 	forgotten := c.input(true, func(m *millrace.Move) bool { return m.To == "" })
 	return c.writeRows(ctx, c.tx, "keys", forgotten, "DELETE FROM issue_keys WHERE (project, key) IN (SELECT project, key FROM n)", nil)
+}
+
+// compareNow refuses what leaves a fingerprint in another issue than its key,
+// such as one that came after the caller had asked for those there are.
+func (c *regrouping) compareNow(ctx context.Context) error {
+	keys := map[string]bool{}
+	for i := range c.Moves {
+		keys[nameOf(c.Moves[i].Key)] = true
+		if m := &c.Moves[i]; m.Fingerprint != "" {
+			keys[nameOf(m.KeyBefore)] = true
+		}
+	}
+	const query = `SELECT f.fingerprint, f.key, f.issue, coalesce(k.issue, '') FROM n CROSS JOIN issue_fingerprints f
+		LEFT JOIN issue_keys k ON k.project = f.project AND k.key = f.key
+		WHERE f.project = n.project AND f.key = n.name AND (k.issue IS NULL OR k.issue <> f.issue) LIMIT 1`
+	return c.selectRows(ctx, c.tx, namesOf(c.project, slices.Sorted(maps.Keys(keys))), query, func(scan func(...any) error) error {
+		var fingerprint, key, issue, other string
+		if err := scan(&fingerprint, &key, &issue, &other); err != nil {
+			return err
+		}
+		return millrace.Errorf(millrace.ErrConflict, "fingerprint %s would be in issue %q, but its key %q in %q", fingerprint, issue, key, other)
+	})
 }
 
 // bringUpToDate computes anew what issues have of their fingerprints. What an
@@ -245,7 +263,7 @@ func (c *regrouping) bringUpToDate(ctx context.Context) error {
 	for i := range fingerprints {
 		f := &fingerprints[i]
 		whole := span{
-			firstOf{f.FirstSeen, f.FirstRelease, [6]string{f.Type, f.Title, f.Culprit, f.Level, f.Service, f.Language}},
+			firstOf{f.FirstSeen, f.FirstRelease, [texts]string{f.Type, f.Title, f.Culprit, f.Level, f.Service, f.Language}},
 			lastOf{f.LastSeen, f.LastRelease},
 		}
 		issue := c.issues[f.Issue]

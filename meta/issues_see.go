@@ -34,12 +34,23 @@ func (r *records) See(ctx context.Context, sightings []millrace.Sighting, now ti
 	return seen, missing, nil
 }
 
+// Indexes of firstOf.texts.
+const (
+	textType = iota
+	textTitle
+	textCulprit
+	textLevel
+	textService
+	textLanguage
+	texts
+)
+
 // firstOf is when something was seen first, and what it looked like then. Of two
 // the lesser counts, so that the order in which they are told does not matter.
 type firstOf struct {
 	seen    int64
 	release string
-	texts   [6]string // type, title, culprit, level, service, language
+	texts   [texts]string
 }
 
 func (a *firstOf) less(b *firstOf) bool {
@@ -66,6 +77,16 @@ func (a lastOf) less(b lastOf) bool {
 type span struct {
 	first firstOf
 	last  lastOf
+}
+
+// fill takes texts from o that were not told. Workers say culprit and language
+// only of what may be new.
+func (a *firstOf) fill(o *firstOf) {
+	for _, i := range []int{textCulprit, textLanguage} {
+		if a.texts[i] == "" {
+			a.texts[i] = o.texts[i]
+		}
+	}
 }
 
 func (s *span) add(o *span) {
@@ -99,6 +120,7 @@ type spot struct {
 // touched is one issue as this call tells of it.
 type touched struct {
 	span
+	first named // the fingerprint that span.first is of
 	told  []int
 	added int // fingerprints
 	state millrace.IssueState
@@ -115,6 +137,7 @@ type seeing struct {
 	order   []named // of spots
 	issues  map[named]*touched
 	made    map[named]bool // issues that this call created
+	firsts  []named        // issues whose first may have to give way
 	missing []int
 }
 
@@ -143,7 +166,7 @@ func sortedNames[T any](m map[named]T) []named {
 func (s *seeing) tell(i int, v *millrace.Sighting) {
 	name := named{nameOf(v.Project), nameOf(v.Fingerprint)}
 	told := span{
-		firstOf{v.First, nameOf(v.FirstRelease), [6]string{plain(v.Type), plain(v.Title), plain(v.Culprit), plain(v.Level), plain(v.Service), plain(v.Language)}},
+		firstOf{v.First, nameOf(v.FirstRelease), [texts]string{plain(v.Type), plain(v.Title), plain(v.Culprit), plain(v.Level), plain(v.Service), plain(v.Language)}},
 		lastOf{v.Last, nameOf(v.LastRelease)},
 	}
 	p := s.spots[name]
@@ -151,7 +174,10 @@ func (s *seeing) tell(i int, v *millrace.Sighting) {
 		p = &spot{span: told, teller: -1, envs: map[string]*span{}}
 		s.spots[name] = p
 	}
+	had := p.first
 	p.add(&told)
+	p.first.fill(&had)
+	p.first.fill(&told.first)
 	p.told = append(p.told, i)
 	merge(p.envs, nameOf(v.Env), told)
 }
@@ -179,7 +205,7 @@ func (s *seeing) store(ctx context.Context) error {
 		}
 	}
 	s.group()
-	steps := []func(context.Context) error{s.writeIssues, s.writeFirsts, s.writeSights, s.writeReleases, s.writeCreated}
+	steps := []func(context.Context) error{s.writeIssues, s.writeFirsts, s.writeFirstsOfIssues, s.writeSights, s.writeReleases, s.writeCreated}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -227,8 +253,11 @@ func (s *seeing) group() {
 		id := named{n.project, p.issue}
 		t := s.issues[id]
 		if t == nil {
-			t = &touched{span: p.span}
+			t = &touched{span: p.span, first: n}
 			s.issues[id] = t
+		}
+		if p.first.less(&t.span.first) {
+			t.first = n
 		}
 		t.add(&p.span)
 		t.told = append(t.told, p.told...)

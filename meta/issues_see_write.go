@@ -15,7 +15,6 @@ func (s *seeing) writeIssues(ctx context.Context) error {
 		in.add(id.project, id.name)
 	}
 	begun := issueInput()
-	firsts := issueInput()
 	lasts := newInput("project t", "id t", "last_seen i", "last_release t", "fingerprints i")
 	query := `SELECT i.project, i.id, i.state, i.fingerprints, i.first_seen, i.first_release, i.last_seen, i.last_release FROM n CROSS JOIN issues i
 		WHERE i.project = n.project AND i.id = n.id ORDER BY i.project, i.id` + s.forUpdate("i")
@@ -33,8 +32,8 @@ func (s *seeing) writeIssues(ctx context.Context) error {
 			begun.add(issueArgs(id, &t.span, int64(t.added))...)
 			return nil
 		}
-		if t.first.mayReplace(first.seen, first.release) {
-			firsts.add(issueArgs(id, &t.span, 0)...)
+		if t.span.first.mayReplace(first.seen, first.release) {
+			s.firsts = append(s.firsts, id)
 		}
 		if t.added > 0 || last.less(t.last) {
 			if last.less(t.last) {
@@ -48,10 +47,6 @@ func (s *seeing) writeIssues(ctx context.Context) error {
 		return err
 	}
 	err = s.writeRows(ctx, s.tx, "issues", begun, "UPDATE issues SET "+setSpan+", merged_into = ''"+whichIssue, nil)
-	if err != nil {
-		return err
-	}
-	err = s.writeRows(ctx, s.tx, "first times of issues", firsts, "UPDATE issues SET "+setFirst+whichIssue+" AND "+firstLess("n", "issues"), nil)
 	if err != nil {
 		return err
 	}
@@ -74,7 +69,7 @@ func issueInput() *input {
 }
 
 func issueArgs(id named, s *span, fingerprints int64) []any {
-	search := searchText(id.name, s.first.texts[0], s.first.texts[1], s.first.texts[2])
+	search := searchText(id.name, s.first.texts[textType], s.first.texts[textTitle], s.first.texts[textCulprit])
 	return append(append([]any{id.project, id.name}, firstArgs(&s.first)...), search, s.last.seen, s.last.release, fingerprints)
 }
 
@@ -95,9 +90,39 @@ func (s *seeing) writeFirsts(ctx context.Context) error {
 			in.add(append([]any{n.project, n.name}, firstArgs(&p.first)...)...)
 		}
 	}
-	return s.writeRows(ctx, s.tx, "fingerprints", in, `UPDATE issue_fingerprints SET first_seen = n.first_seen, first_release = n.first_release, type = n.type,
-		title = n.title, culprit = n.culprit, level = n.level, service = n.service, language = n.language
+	return s.writeRows(ctx, s.tx, "fingerprints", in, `UPDATE issue_fingerprints SET first_seen = n.first_seen, first_release = n.first_release,
+		type = n.type, title = n.title, level = n.level, service = n.service,
+		culprit = CASE WHEN n.culprit = '' THEN issue_fingerprints.culprit ELSE n.culprit END,
+		language = CASE WHEN n.language = '' THEN issue_fingerprints.language ELSE n.language END
 		FROM n WHERE issue_fingerprints.project = n.project AND issue_fingerprints.fingerprint = n.fingerprint AND `+firstLess("n", "issue_fingerprints"), nil)
+}
+
+// writeFirstsOfIssues has issues say what the fingerprint seen first says now.
+func (s *seeing) writeFirstsOfIssues(ctx context.Context) error {
+	if len(s.firsts) == 0 {
+		return nil
+	}
+	in := newInput("project t", "fingerprint t", "issue t")
+	for _, id := range s.firsts {
+		n := s.issues[id].first
+		in.add(n.project, n.name, id.name)
+	}
+	out := issueInput()
+	const query = `SELECT n.project, n.issue, f.first_seen, f.first_release, f.type, f.title, f.culprit, f.level, f.service, f.language
+		FROM n CROSS JOIN issue_fingerprints f WHERE f.project = n.project AND f.fingerprint = n.fingerprint`
+	err := s.selectRows(ctx, s.tx, in, query, func(scan func(...any) error) error {
+		var id named
+		var v span
+		t := &v.first.texts
+		err := scan(&id.project, &id.name, &v.first.seen, &v.first.release,
+			&t[textType], &t[textTitle], &t[textCulprit], &t[textLevel], &t[textService], &t[textLanguage])
+		out.add(issueArgs(id, &v, 0)...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.writeRows(ctx, s.tx, "first times of issues", out, "UPDATE issues SET "+setFirst+whichIssue+" AND "+firstLess("n", "issues"), nil)
 }
 
 // writeSights is what changes every second for each fingerprint.

@@ -46,6 +46,7 @@ CREATE TABLE issue_fingerprints (
 	PRIMARY KEY (project, fingerprint)
 );
 CREATE INDEX issue_fingerprints_issue ON issue_fingerprints (project, issue);
+CREATE INDEX issue_fingerprints_key ON issue_fingerprints (project, key);
 
 CREATE TABLE issue_reports (
 	project     text COLLATE "C" NOT NULL,

@@ -21,6 +21,7 @@ func RunIssues(t *testing.T, open func(t *testing.T) millrace.Issues) {
 		{"see new", seeNew},
 		{"see again", seeAgain},
 		{"see in any order", seeAnyOrder},
+		{"see empty texts", seeEmptyTexts},
 		{"see many", seeMany},
 		{"see without key", seeWithoutKey},
 		{"see under old settings", seeOldSettings},
@@ -38,11 +39,12 @@ func RunIssues(t *testing.T, open func(t *testing.T) millrace.Issues) {
 		{"activities", activities},
 		{"settings", issueSettings},
 		{"merge", mergeIssues},
-		{"merge without the key", mergeWithoutKey},
+		{"merged comes back", mergedComesBack},
 		{"unmerge", unmergeIssue},
 		{"regroup keys", regroupKeys},
 		{"regroup settings", regroupSettings},
 		{"regroup refused", regroupRefused},
+		{"regroup what came late", regroupLate},
 		{"undo", undoRegrouping},
 		{"regroupings", regroupings},
 		{"random operations", randomIssues},
@@ -218,6 +220,33 @@ func seeAnyOrder(t *testing.T, ctx context.Context, m millrace.Issues) {
 	if want.FirstRelease != "2.0" || want.LastRelease != "3.1" || want.Title != "title 9" {
 		t.Errorf("of equal times: %+v", want)
 	}
+}
+
+// Workers say culprit and language only of what may be new.
+func seeEmptyTexts(t *testing.T, ctx context.Context, m millrace.Issues) {
+	b := Sighting("b", 20)
+	b.Key, b.Culprit = "key-a", "of b"
+	bare := keyless(Sighting("a", 5))
+	bare.Culprit, bare.Language, bare.Title = "", "", "earlier"
+	see(t, m, Sighting("a", 10), bare, b)
+	want := func(title, culprit string) {
+		t.Helper()
+		if i := readIssue(t, m, issueOf("a")); i.Title != title || i.Culprit != culprit || i.Language != "go" || i.Fingerprints != 2 {
+			t.Errorf("issue %+v", i)
+		}
+		f, err := m.Fingerprints(ctx, millrace.DefaultProject, []string{issueOf("a")})
+		if err != nil || f[0].Title != title || f[0].Culprit != culprit || f[1].Culprit == culprit {
+			t.Errorf("fingerprints %+v, %v", f, err)
+		}
+	}
+	want("earlier", "shop.go in Buy")
+	bare.First, bare.Title = 4*second, "earlier still"
+	see(t, m, bare)
+	want("earlier still", "shop.go in Buy")
+	b = keyless(b)
+	b.First, b.Title, b.Culprit, b.Language = second, "b's", "", ""
+	see(t, m, b)
+	want("b's", "of b")
 }
 
 // seeMany tells of more than one statement or array of parameters would bear.

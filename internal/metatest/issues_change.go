@@ -16,7 +16,8 @@ func changeIssue(t *testing.T, ctx context.Context, m millrace.Issues) {
 	i.State, i.Owner, i.Regressed = millrace.IssueRegressed, "team-b", 77
 	i.Resolution = millrace.Resolution{At: 5, By: "ann", Release: "1.1", Next: true}
 	i.Ignore = millrace.Ignore{At: 6, By: "bob", Until: 7, Occurrences: 8, Users: 9}
-	check(t, m.ChangeIssue(ctx, i, millrace.Activity{Kind: "resolved", At: 5, Author: "ann", Data: []byte(`{"a":1}`)}, millrace.Activity{Kind: "assigned"}))
+	log := []millrace.Activity{{Kind: "resolved", At: 5, Author: "ann", Data: []byte(`{"a":1}`)}, {Kind: "assigned"}}
+	check(t, m.ChangeIssue(ctx, i, log...))
 	if i.Version != 1 {
 		t.Errorf("version %d, want 1", i.Version)
 	}
@@ -38,10 +39,11 @@ func changeIssue(t *testing.T, ctx context.Context, m millrace.Issues) {
 	if len(list) != 3 || list[0].Kind != "assigned" || list[0].Project != millrace.DefaultProject || list[0].Issue != want.ID {
 		t.Fatalf("activities %+v", list)
 	}
-	list[1].ID = 0
-	resolved := millrace.Activity{Project: millrace.DefaultProject, Issue: want.ID, Kind: "resolved", At: 5, Author: "ann", Data: []byte(`{"a":1}`)}
-	if !reflect.DeepEqual(list[1], resolved) {
-		t.Errorf("got %+v, want %+v", list[1], resolved)
+	resolved := millrace.Activity{
+		ID: list[1].ID, Project: millrace.DefaultProject, Issue: want.ID, Kind: "resolved", At: 5, Author: "ann", Data: []byte(`{"a":1}`),
+	}
+	if !reflect.DeepEqual(list[1], resolved) || !reflect.DeepEqual(log[0], resolved) || log[1].ID != list[0].ID {
+		t.Errorf("got %+v, told %+v, want %+v", list[1], log, resolved)
 	}
 }
 

@@ -83,7 +83,7 @@ func listText(t *testing.T, ctx context.Context, m millrace.Issues) {
 		}
 		wantList(t, m, millrace.IssueQuery{Text: text}, want...)
 	}
-	earlier := named("c", "Other", "renamed", "")
+	earlier := named("c", "Other", "renamed", "elsewhere")
 	earlier.First--
 	see(t, m, earlier)
 	wantList(t, m, millrace.IssueQuery{Text: "xzy"})

@@ -93,7 +93,7 @@ func regroupRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 				if i%2 == 1 {
 					from, to = b, a
 				}
-				if err := m.Regroup(ctx, &millrace.Regrouping{Project: millrace.DefaultProject, Moves: []millrace.Move{moveFP("a", from, to), moveKey("key-a", from, to)}}); err != nil {
+				if err := moveAll(ctx, m, "key-a", from, to); err != nil {
 					return err
 				}
 				continue
@@ -112,16 +112,40 @@ func regroupRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 	}
 }
 
+// moveAll moves a key and all that have it, and tries again if there are more by then.
+func moveAll(ctx context.Context, m millrace.Issues, key, from, to string) error {
+	for {
+		list, err := m.Fingerprints(ctx, millrace.DefaultProject, []string{from})
+		if err != nil {
+			return err
+		}
+		r := &millrace.Regrouping{Project: millrace.DefaultProject, Moves: []millrace.Move{moveKey(key, from, to)}}
+		for _, f := range list {
+			if f.Key == key {
+				r.Moves = append(r.Moves, millrace.Move{Fingerprint: f.Fingerprint, KeyBefore: key, Key: key, From: from, To: to})
+			}
+		}
+		if err := m.Regroup(ctx, r); millrace.ErrorCode(err) != millrace.ErrConflict {
+			return err
+		}
+	}
+}
+
 // checkSums compares issues with their fingerprints.
 func checkSums(t *testing.T, ctx context.Context, m millrace.Issues) {
 	t.Helper()
 	list, err := m.ListIssues(ctx, millrace.IssueQuery{Project: millrace.DefaultProject})
+	check(t, err)
+	keys, err := m.IssueKeys(ctx, millrace.DefaultProject, nil)
 	check(t, err)
 	for _, i := range list {
 		f, err := m.Fingerprints(ctx, millrace.DefaultProject, []string{i.ID})
 		check(t, err)
 		first, last := f[0].FirstSeen, f[0].LastSeen
 		for _, f := range f {
+			if keys[f.Key] != i.ID {
+				t.Errorf("fingerprint %+v, its key belongs to %s", f, keys[f.Key])
+			}
 			first, last = min(first, f.FirstSeen), max(last, f.LastSeen)
 		}
 		if i.Fingerprints != len(f) || i.FirstSeen != first || i.LastSeen != last {
@@ -134,7 +158,7 @@ func checkSums(t *testing.T, ctx context.Context, m millrace.Issues) {
 func undoRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 	see(t, m, Sighting("a", 1), Sighting("b", 1))
 	for range 5 {
-		r := regroup(t, m, "merge", moveFP("b", issueOf("b"), issueOf("a")))
+		r := regroup(t, m, "merge", moveFP("b", issueOf("b"), issueOf("a")), moveKey("key-b", issueOf("b"), issueOf("a")))
 		if wins := race(t, 4, func(int) error { return m.Regroup(ctx, back(r)) }); wins != 1 {
 			t.Fatalf("%d took it back", wins)
 		}

@@ -98,8 +98,17 @@ func (o *issuesModel) span(of func(*millrace.Sighting) bool) (first, last millra
 	return first, last, ok
 }
 
+// consistent reports whether each fingerprint is in the issue of its key.
+func (o *issuesModel) consistent() bool {
+	for _, f := range o.fingerprints {
+		if o.keys[f.key] != f.issue {
+			return false
+		}
+	}
+	return true
+}
+
 func (o *issuesModel) regroup(r *millrace.Regrouping) millrace.Code {
-	touched, went := map[string]bool{}, map[string]map[string]int{}
 	for _, m := range r.Moves {
 		if f := o.fingerprints[m.Fingerprint]; m.Fingerprint != "" && (f == nil || f.issue != m.From || f.key != m.KeyBefore) ||
 			m.Fingerprint == "" && o.keys[m.Key] != m.From {
@@ -109,28 +118,39 @@ func (o *issuesModel) regroup(r *millrace.Regrouping) millrace.Code {
 	if n := r.Undoes; n != 0 && o.changes[n-1].UndoneBy != 0 {
 		return millrace.ErrConflict
 	}
+	fingerprints, keys := o.fingerprints, o.keys
+	o.fingerprints, o.keys = map[string]*modelFingerprint{}, maps.Clone(keys)
+	for name, f := range fingerprints {
+		c := *f
+		o.fingerprints[name] = &c
+	}
+	touched, went := map[string]bool{}, map[string]map[string]int{}
 	for _, m := range r.Moves {
 		touched[m.From], touched[m.To] = true, true
-		if o.issues[m.To] == nil && m.To != "" {
-			o.issues[m.To] = &millrace.Issue{ID: m.To, Project: r.Project, State: millrace.IssueOpen, Created: r.At}
-		}
-		if m.Fingerprint != "" {
-			f := o.fingerprints[m.Fingerprint]
-			f.issue, f.key = m.To, m.Key
-			if m.From != m.To {
-				if went[m.From] == nil {
-					went[m.From] = map[string]int{}
-				}
-				went[m.From][m.To]++
+		if m.Fingerprint == "" {
+			if o.keys[m.Key] = m.To; m.To == "" {
+				delete(o.keys, m.Key)
 			}
 			continue
 		}
-		if o.keys[m.Key] = m.To; m.To == "" {
-			delete(o.keys, m.Key)
+		f := o.fingerprints[m.Fingerprint]
+		f.issue, f.key = m.To, m.Key
+		if m.From != m.To {
+			if went[m.From] == nil {
+				went[m.From] = map[string]int{}
+			}
+			went[m.From][m.To]++
 		}
+	}
+	if !o.consistent() {
+		o.fingerprints, o.keys = fingerprints, keys
+		return millrace.ErrConflict
 	}
 	delete(touched, "")
 	for id := range touched {
+		if o.issues[id] == nil {
+			o.issues[id] = &millrace.Issue{ID: id, Project: r.Project, State: millrace.IssueOpen, Created: r.At}
+		}
 		o.compute(id)
 		i := o.issues[id]
 		i.Version++
@@ -163,6 +183,9 @@ func randomIssues(t *testing.T, ctx context.Context, m millrace.Issues) {
 		}
 	}
 	o.compare(t, ctx, m)
+	if undone := slices.IndexFunc(o.changes, func(r *millrace.Regrouping) bool { return r.UndoneBy != 0 }); len(o.changes) < 20 || undone < 0 {
+		t.Errorf("only %d changes of what belongs together, or none was undone", len(o.changes))
+	}
 }
 
 func (o *issuesModel) randomSee(t *testing.T, ctx context.Context, m millrace.Issues, rnd *rand.Rand) {
@@ -216,38 +239,14 @@ func (o *issuesModel) randomChange(t *testing.T, ctx context.Context, m millrace
 	i.State, i.Owner, i.Regressed, i.Ignore, i.Version = c.State, c.Owner, c.Regressed, c.Ignore, c.Version
 }
 
-// randomRegroup moves fingerprints and keys, mostly from where they are, or takes
-// a change back.
+// randomRegroup moves fingerprints and keys, or takes a change back.
 func (o *issuesModel) randomRegroup(t *testing.T, ctx context.Context, m millrace.Issues, rnd *rand.Rand, at int64) {
 	r := &millrace.Regrouping{Project: millrace.DefaultProject, At: at, Kind: "regroup"}
 	if len(o.changes) > 0 && rnd.IntN(3) == 0 {
 		r = back(o.changes[max(0, len(o.changes)-1-rnd.IntN(3))])
 		r.At = at
 	} else {
-		target := func() string {
-			if rnd.IntN(6) == 0 {
-				return millrace.IssueID(millrace.DefaultProject, fmt.Sprintf("fresh %d", rnd.IntN(5)))
-			}
-			return o.some(rnd)
-		}
-		for name, f := range o.fingerprints {
-			if rnd.IntN(5) == 0 {
-				r.Moves = append(r.Moves, millrace.Move{Fingerprint: name, KeyBefore: f.key, Key: fmt.Sprintf("k%d", rnd.IntN(8)), From: f.issue, To: target()})
-			}
-		}
-		for n := range 8 {
-			key := fmt.Sprintf("k%d", n)
-			to := target()
-			if from := o.keys[key]; from != "" && rnd.IntN(4) == 0 {
-				to = ""
-			}
-			if rnd.IntN(5) == 0 {
-				r.Moves = append(r.Moves, moveKey(key, o.keys[key], to))
-			}
-		}
-		if len(r.Moves) > 0 && rnd.IntN(6) == 0 {
-			r.Moves[0].From = "another"
-		}
+		o.randomMoves(rnd, r)
 	}
 	model := *r
 	if r.Undoes != 0 {
@@ -262,6 +261,42 @@ func (o *issuesModel) randomRegroup(t *testing.T, ctx context.Context, m millrac
 	o.changes = append(o.changes, r)
 	if r.Undoes != 0 {
 		o.changes[model.Undoes-1].UndoneBy = r.ID
+	}
+}
+
+// randomMoves moves keys with all that have them, gives fingerprints other keys,
+// and sometimes forgets to.
+func (o *issuesModel) randomMoves(rnd *rand.Rand, r *millrace.Regrouping) {
+	target := func() string {
+		if rnd.IntN(6) == 0 {
+			return millrace.IssueID(millrace.DefaultProject, fmt.Sprintf("fresh %d", rnd.IntN(5)))
+		}
+		return o.some(rnd)
+	}
+	keys := maps.Clone(o.keys)
+	for n := range 8 {
+		key := fmt.Sprintf("k%d", n)
+		if rnd.IntN(4) > 0 {
+			continue
+		}
+		keys[key] = target()
+		if o.keys[key] != "" && rnd.IntN(4) == 0 {
+			keys[key] = "" // which nobody may have then
+		}
+		r.Moves = append(r.Moves, moveKey(key, o.keys[key], keys[key]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.fingerprints)) {
+		f := o.fingerprints[name]
+		key := f.key
+		if rnd.IntN(8) == 0 || keys[key] == "" {
+			key = fmt.Sprintf("k%d", rnd.IntN(8))
+		}
+		if to := keys[key]; to != "" && (to != f.issue || key != f.key) && rnd.IntN(40) > 0 {
+			r.Moves = append(r.Moves, millrace.Move{Fingerprint: name, KeyBefore: f.key, Key: key, From: f.issue, To: to})
+		}
+	}
+	if len(r.Moves) > 0 && rnd.IntN(8) == 0 {
+		r.Moves[0].From = "another"
 	}
 }
 

@@ -31,7 +31,7 @@ CREATE TABLE issues (
 CREATE TABLE issue_fingerprints (
     project       TEXT NOT NULL,
     fingerprint   TEXT NOT NULL,
-    issue         TEXT NOT NULL,
+    issue         TEXT NOT NULL,  -- the key's
     key           TEXT NOT NULL,
     first_seen    INTEGER NOT NULL,
     first_release TEXT NOT NULL,
@@ -44,6 +44,7 @@ CREATE TABLE issue_fingerprints (
     PRIMARY KEY (project, fingerprint)
 ) STRICT;
 CREATE INDEX issue_fingerprints_issue ON issue_fingerprints (project, issue);
+CREATE INDEX issue_fingerprints_key ON issue_fingerprints (project, key);
 
 CREATE TABLE issue_reports (
     project     TEXT NOT NULL,
