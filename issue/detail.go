@@ -2,6 +2,7 @@ package issue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -44,13 +45,123 @@ type Fingerprint struct {
 // Get returns an issue with its numbers in env and range. An id of a merged issue
 // gives the one that it was merged into. ErrNotFound.
 func (s *Service) Get(ctx context.Context, project, id, env string, r query.Range) (*Detail, error) {
-	return nil, errNotYet
+	if err := checkRange(r); err != nil {
+		return nil, err
+	}
+	step, err := stepOf(r, 0, 60)
+	if err != nil {
+		return nil, err
+	}
+	i, err := s.follow(ctx, project, id)
+	if err != nil {
+		return nil, err
+	}
+	d := &Detail{Row: Row{Issue: i, Phase: i.Phase(s.deps.Now())}, Step: step, Times: timesOf(r, step)}
+	if i.ID != id {
+		d.RedirectedFrom = id
+	}
+	if err := s.history(ctx, d); err != nil {
+		return nil, err
+	}
+	return d, s.numbers(ctx, d, env, r)
 }
 
-// Releases returns the releases of a project that had exceptions, newest first
-// seen first.
+// history reads all that is not a number.
+func (s *Service) history(ctx context.Context, d *Detail) error {
+	prints, err := s.deps.Store.Fingerprints(ctx, d.Project, []string{d.ID})
+	if err != nil {
+		return err
+	}
+	for i := range prints {
+		d.Row.Fingerprints = append(d.Row.Fingerprints, prints[i].Fingerprint)
+		d.Fingerprints = append(d.Fingerprints, Fingerprint{IssueFingerprint: prints[i]})
+	}
+	if d.Sights, err = s.deps.Store.Sights(ctx, d.Project, d.ID); err != nil {
+		return err
+	}
+	if d.Activities, err = s.deps.Store.Activities(ctx, d.Project, d.ID, 0, 50); err != nil {
+		return err
+	}
+	d.Changes, err = s.deps.Store.Regroupings(ctx, d.Project, d.ID, 0, 50)
+	return err
+}
+
+// numbers asks the rollup: of an issue with many fingerprints too, each question
+// counts a user once.
+func (s *Service) numbers(ctx context.Context, d *Detail, env string, r query.Range) error {
+	of := map[string]string{}
+	for _, f := range d.Row.Fingerprints {
+		of[f] = d.ID
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	mine := anyOf("fingerprint", d.Row.Fingerprints)
+	sc, err := s.scope(ctx, d.Project, env, "", "", "fingerprint")
+	if err != nil {
+		return err
+	}
+	if err := d.counts(ctx, sc, question{by: "fingerprint", r: r, only: mine}); err != nil {
+		return err
+	}
+	for _, b := range []struct {
+		into *[]Share
+		by   string
+		env  string
+	}{{&d.Releases, "release", env}, {&d.Hosts, "host", env}, {&d.Services, "service", env}, {&d.Environments, "env", EnvAll}} {
+		one, err := s.scope(ctx, d.Project, b.env, "", "", "fingerprint", b.by)
+		if err != nil {
+			return err
+		}
+		a, err := one.ask(ctx, question{by: b.by, r: r, only: mine, users: true})
+		if err != nil {
+			return err
+		}
+		*b.into = a.shares()
+	}
+	return nil
+}
+
+// counts reads the issue's numbers. q is the question for its fingerprints.
+func (d *Detail) counts(ctx context.Context, sc *scope, q question) error {
+	each, err := sc.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	d.CompleteUntil, d.Count = each.complete, each.total()
+	if !each.known {
+		d.CompleteFrom = sc.since
+	}
+	for i := range d.Fingerprints {
+		d.Fingerprints[i].Count = each.count[d.Fingerprints[i].Fingerprint]
+	}
+	q.by, q.users = "", true
+	whole, err := sc.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	d.Users = whole.users[""]
+	was, err := sc.trend(ctx, q)
+	if err != nil {
+		return err
+	}
+	d.Before, d.Yesterday, d.LastWeek = was.before.of(""), was.yesterday.of(""), was.lastWeek.of("")
+	q.users, q.step = false, d.Step
+	series, err := sc.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	d.Series = series.spark("", d.Times)
+	d.Spark = d.Series
+	return nil
+}
+
+// Releases returns the releases of a project that had exceptions, the newest
+// first.
 func (s *Service) Releases(ctx context.Context, project string) ([]millrace.IssueRelease, error) {
-	return nil, errNotYet
+	list, err := s.deps.Store.IssueReleases(ctx, project)
+	slices.Reverse(list)
+	return list, err
 }
 
 // Projects returns the projects that have issues, by name.

@@ -1,7 +1,10 @@
 package issue
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -63,14 +66,320 @@ type Page struct {
 	// Other is what is counted, in the range and environments, under fingerprints
 	// that the rollup folded into "(other)", since it keeps only so many: it
 	// belongs to no issue. Unknown is what no issue has yet.
-	Other, Unknown int64
-	Times          []time.Time // beginnings of the sparklines' steps
-	Step           time.Duration
-	CompleteUntil  time.Time // zero: not known
+	Other, Unknown      int64
+	UnknownFingerprints int         // of Unknown: told too fast, see Options.NewPerHour
+	Times               []time.Time // beginnings of the sparklines' steps
+	Step                time.Duration
+	CompleteUntil       time.Time // zero: not known
 	// CompleteFrom is since when exceptions are counted such that this can be
 	// answered, if that is later than the range's beginning; zero: all of it.
 	CompleteFrom time.Time
 }
 
+// phases are the states of issues as people read them.
+var phases = map[string]millrace.IssueState{
+	"new": millrace.IssueOpen, "ongoing": millrace.IssueOpen, "regressed": millrace.IssueRegressed,
+	"resolved": millrace.IssueResolved, "ignored": millrace.IssueIgnored,
+}
+
+func (req *ListRequest) check() error {
+	for _, p := range req.Phases {
+		if phases[p] == "" {
+			return millrace.Errorf(millrace.ErrInvalid, "phase %q: must be new, ongoing, regressed, resolved or ignored", p)
+		}
+	}
+	req.Order = cmp.Or(req.Order, OrderCount)
+	if !slices.Contains([]string{OrderCount, OrderUsers, OrderLastSeen, OrderFirstSeen, OrderTrend}, req.Order) {
+		return millrace.Errorf(millrace.ErrInvalid, "order %q: must be count, users, last_seen, first_seen or trend", req.Order)
+	}
+	if req.Limit == 0 {
+		req.Limit = 50
+	}
+	if req.Limit < 1 || req.Limit > MaxList || req.Offset < 0 {
+		return millrace.Errorf(millrace.ErrInvalid, "limit %d from %d: must be between 1 and %d, from 0 on", req.Limit, req.Offset, MaxList)
+	}
+	return checkRange(req.Range)
+}
+
+func checkRange(r query.Range) error {
+	if !r.From.Before(r.To) {
+		return millrace.Errorf(millrace.ErrInvalid, "the range ends at or before its beginning")
+	}
+	return nil
+}
+
 // List answers a request. ErrInvalid: a bad range, phase, order, condition.
-func (s *Service) List(ctx context.Context, req ListRequest) (*Page, error) { return nil, errNotYet }
+func (s *Service) List(ctx context.Context, req ListRequest) (*Page, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
+	step, err := stepOf(req.Range, req.Step, 30)
+	if err != nil {
+		return nil, err
+	}
+	sc, err := s.scope(ctx, req.Project, req.Env, req.Where, req.ErrorClass, "fingerprint")
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{s: s, req: &req, scope: sc, page: &Page{Step: step}}
+	if err := l.count(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := l.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.page.Total = len(rows)
+	for i := range rows {
+		l.page.Count += rows[i].Count
+	}
+	rows = rows[min(req.Offset, len(rows)):]
+	l.page.Rows = rows[:min(req.Limit, len(rows))]
+	if err := l.fill(ctx); err != nil {
+		return nil, err
+	}
+	return l.page, nil
+}
+
+// listing is one request being answered.
+type listing struct {
+	s      *Service
+	req    *ListRequest
+	scope  *scope
+	page   *Page
+	counts map[string]int64  // by issue
+	of     map[string]string // fingerprints that occurred to issues
+}
+
+// count asks how often each fingerprint occurred and adds it up by issue. It is
+// one question, which reads no sketches.
+func (l *listing) count(ctx context.Context) error {
+	all, err := l.scope.ask(ctx, question{by: "fingerprint", r: l.req.Range})
+	if err != nil {
+		return err
+	}
+	l.page.CompleteUntil = all.complete
+	if !all.known {
+		l.page.CompleteFrom = l.scope.since
+	}
+	names := make([]string, 0, len(all.count))
+	for f := range all.count {
+		if f != other {
+			names = append(names, f)
+		}
+	}
+	if l.of, err = l.s.issuesOf(ctx, l.req.Project, names); err != nil {
+		return err
+	}
+	l.counts = map[string]int64{}
+	l.page.Other = all.count[other]
+	for _, f := range names {
+		if id, ok := l.of[f]; ok {
+			l.counts[id] += all.count[f]
+			continue
+		}
+		l.page.Unknown += all.count[f]
+		l.page.UnknownFingerprints++
+	}
+	return nil
+}
+
+// choose returns the rows of all pages in order, with the count that orders them.
+// Issues are read only as far as filters or the order need them.
+func (l *listing) choose(ctx context.Context) ([]Row, error) {
+	req := l.req
+	var rows []Row
+	byIssue := req.Order == OrderLastSeen || req.Order == OrderFirstSeen
+	if len(req.Phases) == 0 && req.Owner == nil && req.Text == "" && !req.Silent && !byIssue {
+		for id, n := range l.counts {
+			rows = append(rows, Row{Issue: &millrace.Issue{ID: id}, Count: n})
+		}
+	} else {
+		list, err := l.s.deps.Store.ListIssues(ctx, l.filter())
+		if err != nil {
+			return nil, err
+		}
+		now := l.s.deps.Now()
+		for _, i := range list {
+			n, occurred := l.counts[i.ID]
+			if (occurred || req.Silent) && (len(req.Phases) == 0 || slices.Contains(req.Phases, i.Phase(now))) {
+				rows = append(rows, Row{Issue: i, Count: n})
+			}
+		}
+	}
+	return rows, l.sort(ctx, rows)
+}
+
+// filter returns which issues can be rows.
+func (l *listing) filter() millrace.IssueQuery {
+	req := l.req
+	q := millrace.IssueQuery{Project: req.Project, Owner: req.Owner, Text: req.Text, Order: "id"}
+	for _, p := range req.Phases {
+		if state := phases[p]; !slices.Contains(q.States, state) {
+			q.States = append(q.States, state)
+		}
+	}
+	if !req.Silent {
+		q.SeenSince = millrace.Minute.Floor(max(req.Range.From.Unix(), 0)) * 1e9 // as cells are widened
+		if q.SeenSince > 0 {
+			q.SeenSince -= int64(day) // or further, where minutes are gone
+		}
+	}
+	if len(req.Phases) == 1 && req.Phases[0] == "new" {
+		q.NewSince = l.s.deps.Now().UnixNano() - int64(millrace.IssueNewFor)
+	}
+	return q
+}
+
+func (l *listing) sort(ctx context.Context, rows []Row) error {
+	key := map[string]int64{}
+	switch l.req.Order {
+	case OrderUsers:
+		all, err := l.scope.ask(ctx, question{by: "fingerprint", r: l.req.Range, users: true, fold: fold(l.of)})
+		if err != nil {
+			return err
+		}
+		key = all.users
+	case OrderTrend:
+		r := l.req.Range
+		was, err := l.scope.ask(ctx, question{by: "fingerprint", r: earlier(r, r.To.Sub(r.From))})
+		if err != nil {
+			return err
+		}
+		names := make([]string, 0, len(was.count))
+		for f := range was.count {
+			names = append(names, f)
+		}
+		of, err := l.s.issuesOf(ctx, l.req.Project, names)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			key[rows[i].ID] = rows[i].Count
+		}
+		for f, n := range was.count {
+			if id, ok := of[f]; ok {
+				key[id] -= n
+			}
+		}
+	default:
+		for i := range rows {
+			switch l.req.Order {
+			case OrderLastSeen:
+				key[rows[i].ID] = rows[i].LastSeen
+			case OrderFirstSeen:
+				key[rows[i].ID] = rows[i].FirstSeen
+			}
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(key[b.ID], key[a.ID]), cmp.Compare(b.Count, a.Count), strings.Compare(a.ID, b.ID))
+	})
+	return nil
+}
+
+// fold names fingerprints after their issues, and drops those of none.
+func fold(of map[string]string) func(string) (string, bool) {
+	return func(f string) (string, bool) {
+		id, ok := of[f]
+		return id, ok
+	}
+}
+
+// maxOnly is up to how many fingerprints a question names them rather than to read
+// all and drop what is not asked for.
+const maxOnly = 2000
+
+// fill reads what the rows of the page lack.
+func (l *listing) fill(ctx context.Context) error {
+	rows := l.page.Rows
+	if len(rows) == 0 {
+		l.page.Rows = []Row{}
+		return nil
+	}
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	if err := l.read(ctx, ids); err != nil {
+		return err
+	}
+	of := map[string]string{}
+	prints, err := l.s.deps.Store.Fingerprints(ctx, l.req.Project, ids)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(prints, func(a, b millrace.IssueFingerprint) int { return cmp.Compare(a.FirstSeen, b.FirstSeen) })
+	list := map[string][]string{}
+	for i := range prints {
+		f := &prints[i]
+		of[f.Fingerprint] = f.Issue
+		list[f.Issue] = append(list[f.Issue], f.Fingerprint)
+	}
+	q := question{by: "fingerprint", r: l.req.Range, fold: fold(of), users: true}
+	q.only = only(of)
+	users, err := l.scope.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	was, err := l.scope.trend(ctx, q)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		r := &rows[i]
+		r.Fingerprints, r.Users, r.Phase = list[r.ID], users.users[r.ID], r.Issue.Phase(l.s.deps.Now())
+		r.Before, r.Yesterday, r.LastWeek = was.before.of(r.ID), was.yesterday.of(r.ID), was.lastWeek.of(r.ID)
+	}
+	if !l.req.Sparkline {
+		return nil
+	}
+	q.step, q.users = l.page.Step, false
+	series, err := l.scope.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	l.page.Times = timesOf(l.req.Range, l.page.Step)
+	for i := range rows {
+		rows[i].Spark = series.spark(rows[i].ID, l.page.Times)
+	}
+	return nil
+}
+
+// only is the condition that selects fingerprints, nil if there are too many.
+func only[T any](of map[string]T) *millrace.Filter {
+	if len(of) > maxOnly {
+		return nil
+	}
+	names := make([]string, 0, len(of))
+	for f := range of {
+		names = append(names, f)
+	}
+	slices.Sort(names)
+	return anyOf("fingerprint", names)
+}
+
+// read reads the issues of rows that have only their ids. One that was merged away
+// meanwhile stays as it is.
+func (l *listing) read(ctx context.Context, ids []string) error {
+	if l.page.Rows[0].Issue.Project != "" {
+		return nil
+	}
+	list, err := l.s.deps.Store.ListIssues(ctx, millrace.IssueQuery{Project: l.req.Project, IDs: ids, Order: "id"})
+	if err != nil {
+		return err
+	}
+	byID := map[string]*millrace.Issue{}
+	for _, i := range list {
+		byID[i.ID] = i
+	}
+	for k := range l.page.Rows {
+		r := &l.page.Rows[k]
+		if r.Issue = byID[r.ID]; r.Issue == nil {
+			if r.Issue, err = l.s.deps.Store.Issue(ctx, l.req.Project, ids[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/exception"
 )
 
 // maxRetries is how often something is tried again that others overtook.
@@ -16,7 +17,8 @@ func errBusy(what string) error {
 
 // See implements millrace.Sightings: it stores what a worker saw, gives new
 // fingerprints their key and owner, and brings resolved issues back. Telling the
-// same again changes nothing. ErrUnavailable: tell it again.
+// same again changes nothing. ErrUnavailable: tell it again. ErrInvalid: one of
+// them can never be stored.
 //
 // Most fingerprints are known, so they are told without reports and keys first,
 // and only those that turn out to be new with them: two transactions at most
@@ -49,10 +51,10 @@ func (s *Service) See(ctx context.Context, sightings []millrace.Sighting) error 
 	return errBusy("settings of issues")
 }
 
-// unavailable makes every error one after which a worker tells the same again:
-// what it saw is right, and must not be lost.
+// unavailable makes every error one after which a worker tells the same again,
+// unless it is of what was told.
 func unavailable(op string, err error) error {
-	if millrace.ErrorCode(err) == millrace.ErrUnavailable {
+	if code := millrace.ErrorCode(err); code == millrace.ErrUnavailable || code == millrace.ErrInvalid {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	return &millrace.Error{Code: millrace.ErrUnavailable, Op: op, Err: err}
@@ -104,20 +106,21 @@ func (s *Service) introduce(ctx context.Context, all []millrace.Sighting, of, mi
 			one.Report = nil // one is enough
 		}
 		one.Key, one.Owner, one.Settings = name.key, name.owner, set.Version
+		one.Culprit, one.Language = name.culprit, name.language
 		tell, tellOf = append(tell, one), append(tellOf, of[m])
 	}
 	return tell, tellOf, nil
 }
 
-// named is what settings make of a new fingerprint.
-type named struct{ key, owner string }
+// named is what settings and its report make of a new fingerprint.
+type named struct{ key, owner, culprit, language string }
 
 func (set *Settings) name(one *millrace.Sighting) named {
-	n := named{key: one.Fingerprint}
-	if len(set.Owners) == 0 && set.Grouping.plain() {
-		return n // the report need not be read
-	}
+	n := named{culprit: one.Culprit, language: one.Language}
 	r := readReport(one.Report)
+	if r != nil {
+		n.culprit, n.language = exception.Culprit(r.Exception), r.Language
+	}
 	n.key, _, _ = set.Grouping.key(one.Fingerprint, r, one.Service)
 	n.owner = ownerOf(set.Owners, r, one)
 	return n

@@ -26,14 +26,14 @@ const Author = "millrace"
 type Options struct {
 	Production []string          `yaml:"production" default:"production,prod,live" doc:"Names of the environments that count as production, as do events that name none. Pages show them unless another is chosen, and only they bring resolved issues back or end an ignore, unless an issue was never seen in one." example:"production,eu,us"`
 	Interval   millrace.Duration `yaml:"interval" default:"5s" doc:"How often to look whether an ignored issue reached its time, its number of occurrences or of users." example:"30s"`
-	NewPerHour int               `yaml:"new_per_hour" default:"20000" doc:"Most new fingerprints that a node takes up per project and hour. What is beyond is counted, but belongs to no issue until it is seen in a later hour: a client that invents a fingerprint per event cannot fill the disk." example:"5000"`
+	NewPerHour int               `yaml:"new_per_hour" default:"10000" doc:"Most new fingerprints that a node takes up per project and hour. What is beyond is counted, but belongs to no issue until it is seen in a later hour: a client that invents a fingerprint per event cannot fill the disk." example:"5000"`
 }
 
 // DefaultOptions returns the documented defaults.
 func DefaultOptions() Options {
 	return Options{
 		Production: []string{"production", "prod", "live"},
-		Interval:   millrace.Duration(5 * time.Second), NewPerHour: 20_000,
+		Interval:   millrace.Duration(5 * time.Second), NewPerHour: 10_000,
 	}
 }
 
@@ -56,6 +56,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 // Numbers answers questions to rollups and rows; a *query.Service does.
 type Numbers interface {
 	Rollup(ctx context.Context, req query.RollupRequest) (*query.RollupResult, error)
+	CompleteFrom(ctx context.Context, rollup string, fields, metrics []string) (time.Time, error)
 	Logs(ctx context.Context, req query.LogsRequest) (*query.LogsResult, error)
 }
 
@@ -74,8 +75,9 @@ type Deps struct {
 // Service is the issues of all projects. It is safe for concurrent use.
 // It implements millrace.Sightings.
 type Service struct {
-	deps  Deps
-	fresh allowance
+	deps    Deps
+	fresh   allowance
+	members members
 }
 
 // New returns a Service. Deps.Store, Now and Log are required.
@@ -88,4 +90,3 @@ func (s *Service) Production(env string) bool {
 	return env == "" || slices.Contains(s.deps.Options.Production, env)
 }
 
-var errNotYet = millrace.Errorf(millrace.ErrUnavailable, "not yet")

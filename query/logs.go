@@ -15,8 +15,9 @@ const maxHistogram = 5_000
 
 // LogsRequest asks for raw rows.
 type LogsRequest struct {
-	Query   string // search language
-	Project string // empty is all
+	Query   string           // search language
+	Filter  *millrace.Filter // a further condition, as in RollupRequest
+	Project string           // empty is all
 	Range   Range
 	Limit   int    // 0 is 100
 	Cursor  string // LogsResult.Next of the page before
@@ -102,6 +103,7 @@ func eventQuery(req *LogsRequest) (millrace.EventQuery, error) {
 	if err != nil {
 		return millrace.EventQuery{}, err
 	}
+	f = both(f, req.Filter)
 	return millrace.EventQuery{
 		From: req.Range.From.UnixNano(), To: req.Range.To.UnixNano(),
 		Project: req.Project, Filter: f, Limit: req.Limit, Cursor: req.Cursor,

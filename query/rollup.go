@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -32,8 +33,14 @@ type RollupRequest struct {
 	Metrics []string
 	By      []string // dimensions, or any fields of events
 	Where   string   // search language over dimensions, or any fields of events
-	Having  string   // condition on metrics of the answer: pv > 100 and error_rate >= 0.01
-	Range   Range
+	// Filter is a further condition, for those who have one rather than text. It may
+	// have more terms than the language allows.
+	Filter *millrace.Filter
+	// Fold names the values of By[0] anew, or drops them: those of one name are one
+	// row, with merged states, so that sums are exact and users count once.
+	Fold   func(value string) (name string, ok bool)
+	Having string // condition on metrics of the answer: pv > 100 and error_rate >= 0.01
+	Range  Range
 	// ExactFrom and ExactTo say that an end of the range is meant to the
 	// nanosecond. Else it is widened to the minute, and further where finer cells
 	// are gone.
@@ -120,6 +127,7 @@ func newQuestion(sc *millrace.RollupSchema, req *RollupRequest) (*question, erro
 	if q.where, err = Parse(req.Where); err != nil {
 		return nil, prefix("where", err)
 	}
+	q.where = both(q.where, req.Filter)
 	if err := q.findFields(); err != nil {
 		return nil, err
 	}
@@ -132,6 +140,9 @@ func newQuestion(sc *millrace.RollupSchema, req *RollupRequest) (*question, erro
 func (req *RollupRequest) check() error {
 	if err := req.Range.check(); err != nil {
 		return err
+	}
+	if req.Fold != nil && len(req.By) == 0 {
+		return millrace.Errorf(millrace.ErrInvalid, "by: give the dimension to fold")
 	}
 	if req.Limit < 0 || req.Limit > MaxRows {
 		return millrace.Errorf(millrace.ErrInvalid, "limit %d: must be between 0 and %d", req.Limit, MaxRows)
@@ -180,6 +191,14 @@ func readsText(f *millrace.Filter) bool {
 	return f.Op == millrace.FilterText || slices.ContainsFunc(f.Sub, readsText)
 }
 
+// both returns the conjunction of two conditions, of which either may be nil.
+func both(a, b *millrace.Filter) *millrace.Filter {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return &millrace.Filter{Op: millrace.FilterAnd, Sub: []*millrace.Filter{a, b}}
+}
+
 // answer reads the rows, in the order of steps and dimensions, and those of the
 // earlier period.
 func (s *Service) answer(ctx context.Context, q *question) ([]resultRow, string, error) {
@@ -221,7 +240,9 @@ func (s *Service) read(ctx context.Context, q *question, line *timeline) (*readi
 	}
 	if parts == nil {
 		r.source = SourceRaw
-		r.cells, err = s.readRaw(ctx, q, r.line)
+		if r.cells, err = s.readRaw(ctx, q, r.line); err == nil {
+			r.cells, err = q.fold(r.cells)
+		}
 		return r, err
 	}
 	by := make([]int, len(q.req.By))
@@ -238,7 +259,8 @@ func (s *Service) read(ctx context.Context, q *question, line *timeline) (*readi
 		return nil, err
 	}
 	r.source = sourceName(parts)
-	return r, nil
+	r.cells, err = q.fold(r.cells)
+	return r, err
 }
 
 // planRange plans the range, or the period before line. No parts: cells cannot

@@ -169,7 +169,8 @@ func (m *Memory) introduce(p *project, all []millrace.Sighting, fingerprint stri
 func (p *project) saw(f *print, s *millrace.Sighting) {
 	if earlier(s, &f.IssueFingerprint) {
 		f.FirstSeen, f.FirstRelease = s.First, s.FirstRelease
-		f.Type, f.Title, f.Culprit, f.Level, f.Service, f.Language = s.Type, s.Title, s.Culprit, s.Level, s.Service, s.Language
+		f.Type, f.Title, f.Level, f.Service = s.Type, s.Title, s.Level, s.Service
+		f.Culprit, f.Language = cmp.Or(s.Culprit, f.Culprit), cmp.Or(s.Language, f.Language)
 	}
 	told := spanOf(s)
 	both := span{f.FirstSeen, f.LastSeen, f.FirstRelease, f.LastRelease}.with(told)
