@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ type operation struct {
 	body                  map[string]any // schema of the JSON body
 	answer                map[string]any // schema of the answer, nil for text
 	contentType           string         // of an answer that is not JSON
+	status                string         // of a good answer; 200 if none, 204 has no content
 }
 
 type param struct{ name, about string }
@@ -174,7 +176,7 @@ var operations = []operation{
 
 func (s *Server) openapi(http.ResponseWriter, *http.Request) (any, error) {
 	paths := map[string]map[string]any{}
-	for _, op := range slices.Concat(operations, s.ruleOperations(), s.clusterOperations()) {
+	for _, op := range slices.Concat(operations, s.ruleOperations(), s.keyOperations(), s.clusterOperations()) {
 		if op.path == "/ingest" && s.Ingest == nil || op.path == "/metrics" && s.Metrics == nil {
 			continue
 		}
@@ -222,10 +224,14 @@ func (op *operation) document() map[string]any {
 	if op.answer != nil {
 		media["schema"] = op.answer
 	}
+	good := map[string]any{"description": "the answer", "content": map[string]any{contentType: media}}
+	if op.status == "204" {
+		good = map[string]any{"description": "done"}
+	}
 	doc := map[string]any{
 		"summary": op.summary,
 		"responses": map[string]any{
-			"200": map[string]any{"description": "the answer", "content": map[string]any{contentType: media}},
+			cmp.Or(op.status, "200"): good,
 			"default": map[string]any{
 				"description": "what is wrong, and the limit (RFC 9457)",
 				"content":     map[string]any{"application/problem+json": map[string]any{"schema": map[string]any{"$ref": "#/components/schemas/Problem"}}},
