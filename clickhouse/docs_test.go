@@ -94,6 +94,16 @@ func docRows() *millrace.EventRows {
 		if i%7 == 0 {
 			e.Set("took", millrace.IntValue(int64(i)))
 		}
+		if i%5 == 0 {
+			e.Kind, e.Env, e.Host, e.TraceID = millrace.KindException, "prod", fmt.Sprintf("h%d", i%3), fmt.Sprintf("%032x", i)
+			e.Set("type", millrace.StringValue("io.Timeout"))
+			e.Set("fingerprint", millrace.StringValue([]string{"v2:0a1b2c3d4e5f6071", "v2:ffff"}[i%2]))
+			e.Set("exception_message", millrace.StringValue(fmt.Sprintf("after %d s", i)))
+			e.Set("user", millrace.StringValue(fmt.Sprintf("u%d", i%4)))
+			if i%3 == 0 {
+				e.Set("error_class", millrace.StringValue("business"))
+			}
+		}
 		rows.Append(&millrace.Record{Partition: 1, Offset: 1, Arrived: storetest.Base.UnixNano()}, e)
 	}
 	return rows

@@ -163,6 +163,7 @@ var attrs = map[string]attr{
 var columnTexts = map[string]string{
 	"project": "project", "source": "source", "kind": "kind", "service": "service", "host": "host", "env": "env",
 	"release": "release", "level": "level", "trace_id": "trace_id", "message": "message", "weight": "toString(weight)",
+	millrace.AttrFingerprint: "fingerprint",
 }
 
 // attrText is an attribute in attrs as text, "" if it is missing.

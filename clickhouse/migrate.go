@@ -23,6 +23,7 @@ type migration struct {
 // had are never changed.
 var migrations = []migration{
 	{"events, accounts and hidden flushes", baseSchema},
+	{"fingerprints of events", addFingerprints},
 }
 
 // versionsTable lists the migrations that were run.

@@ -3,6 +3,8 @@ package clickhouse
 import (
 	"fmt"
 	"time"
+
+	"github.com/millrace/millrace"
 )
 
 // eventsTable has raw rows. Its columns follow millrace.EventRows: well-known
@@ -165,4 +167,23 @@ func baseSchema(a *address, o *Options) []string {
 		out = append(out, a.create(t)...)
 	}
 	return out
+}
+
+// fingerprintOf is the attribute fingerprint as attrText has it. Nearly all rows have
+// none, which is seen many times sooner than their attributes are parsed.
+var fingerprintOf = "if(position(attrs, " + quote(`"`+millrace.AttrFingerprint+`":`) + ") > 0, " + attrText(millrace.AttrFingerprint) + ", '')"
+
+// addFingerprints is version 2: a column with the attribute fingerprint, and an index
+// of it, so that an issue's events are found among all others. The server fills it
+// from attrs when rows come in; of rows that were there before when it is asked for,
+// until a merge has written them again.
+func addFingerprints(a *address, _ *Options) []string {
+	const name = "events_rows"
+	db, add := ident(a.database)+".", " ADD COLUMN IF NOT EXISTS fingerprint LowCardinality(String)"
+	stored := add + " MATERIALIZED " + fingerprintOf + ", ADD INDEX IF NOT EXISTS fingerprints fingerprint TYPE bloom_filter(0.01) GRANULARITY 1"
+	if a.cluster == "" {
+		return []string{"ALTER TABLE " + db + ident(name) + stored}
+	}
+	on := " ON CLUSTER " + ident(a.cluster)
+	return []string{"ALTER TABLE " + db + ident(name+localSuffix) + on + stored, "ALTER TABLE " + db + ident(name) + on + add}
 }

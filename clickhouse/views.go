@@ -79,8 +79,9 @@ var publicColumns = `time, project, source, kind, service, host, env, release, l
 	e.attrs AS attrs_other`
 
 var exceptionColumns = `time, project, source, service, host, env, release, level, trace_id,
-	JSONExtract(e.attrs, 'type', 'String') AS type, JSONExtract(e.attrs, 'fingerprint', 'String') AS fingerprint,
-	message, weight, JSONExtractRaw(e.attrs, 'frames') AS frames,
+	JSONExtract(e.attrs, 'type', 'String') AS type, fingerprint, JSONExtract(e.attrs, 'error_class', 'String') AS error_class,
+	JSONExtract(e.attrs, 'user', 'String') AS user, message, JSONExtract(e.attrs, 'exception_message', 'String') AS exception_message,
+	weight, JSONExtractRaw(e.attrs, 'frames') AS frames,
 	` + allAttrs + `, arrived, partition, offset, ordinal`
 
 // rowsOf is a query that answers given rows. names and types are those of all

@@ -116,6 +116,10 @@ func (db *DB) openInstance(ctx context.Context) error {
 		inst.close()
 		return fmt.Errorf("add dropped_days: %w", err)
 	}
+	if err := renewExceptions(ctx, inst.writer); err != nil {
+		inst.close()
+		return fmt.Errorf("renew the view exceptions: %w", err)
+	}
 	if db.seq, err = loadSeq(ctx, inst.writer); err != nil {
 		inst.close()
 		return err

@@ -147,7 +147,7 @@ func readMigrated(t *testing.T, db *DB) {
 	f("SELECT project, source, env, level, kind, trace_id, message, attr_status, attr_url, attr_rt, attr_client_ip, attr_bytes, attrs_other->>'city', attrs->>'status' FROM events ORDER BY time",
 		"[[shop nginx prod error access t old 500 /old 0.15 10.0.0.1 10 oslo 500] [shop nginx prod error exception t old <nil> <nil> <nil> <nil> <nil> <nil> <nil>]"+
 			" [shop nginx prod error log t old 404 <nil> <nil> <nil> <nil> <nil> 404] [shop nginx  notice access  new 503 /new 0.25 <nil> <nil> bergen 503]]")
-	f("SELECT type, fingerprint, frames::VARCHAR FROM exceptions", "[[panic f1 [1]]]")
+	f(`SELECT type, fingerprint, frames::VARCHAR, error_class, "user", exception_message FROM exceptions`, "[[panic f1 [1]   ]]")
 	f("SELECT name FROM segments ORDER BY name", "[[events_20260301] [events_20260301_v1]]")
 	st, err := db.Stats(t.Context())
 	if err != nil || st.Events != 4 {

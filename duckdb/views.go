@@ -1,6 +1,9 @@
 package duckdb
 
-import "strings"
+import (
+	"context"
+	"strings"
+)
 
 // columnNames are the columns of the view events. Those behind attrs are for
 // people who follow an event back to the queue or look up a trace faster
@@ -36,10 +39,12 @@ func (l *layout) list(columns []string) string {
 	return b.String()
 }
 
-// exceptionColumns are the columns of the view exceptions.
+// exceptionColumns are the columns of the view exceptions. frames are those of
+// older rows; newer ones have exception_report among their attributes.
 const exceptionColumns = `time, project, source, service, host, env, release, level, trace_id,
 		coalesce(attrs_other->>'$.type', '') AS type, coalesce(attrs_other->>'$.fingerprint', '') AS fingerprint,
-		message, weight, attrs_other->'$.frames' AS frames, attrs, arrived, "partition", "offset", ordinal`
+		coalesce(attrs_other->>'$.error_class', '') AS error_class, coalesce(attrs_other->>'$.user', '') AS "user",
+		message, coalesce(attrs_other->>'$.exception_message', '') AS exception_message, weight, attrs_other->'$.frames' AS frames, attrs, arrived, "partition", "offset", ordinal`
 
 // eventsView returns the statement that makes the view events the union of the
 // day tables. A UNION ALL prunes days outside the range asked for to nothing.
@@ -56,3 +61,14 @@ func eventsView(tables []string) string {
 
 // exceptionsView needs no refresh when days come and go: it reads the view events.
 const exceptionsView = "CREATE OR REPLACE VIEW exceptions AS SELECT " + exceptionColumns + " FROM events WHERE kind = 'exception'"
+
+// renewExceptions makes the view exceptions again if a release before this one made
+// it. A view keeps nothing, so that this takes no new version of the schema.
+func renewExceptions(ctx context.Context, c *conn) error {
+	known, err := exists(ctx, c, "SELECT 1 FROM duckdb_columns() WHERE table_name = 'exceptions' AND column_name = 'exception_message'")
+	if err != nil || known {
+		return err
+	}
+	_, err = c.exec(ctx, exceptionsView)
+	return err
+}

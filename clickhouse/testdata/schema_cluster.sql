@@ -99,3 +99,7 @@ ORDER BY (minute, project, source, sink, outcome, reason);
 
 CREATE TABLE IF NOT EXISTS `logs`.`ledger_merged` ON CLUSTER `main` AS `logs`.`ledger_merged_local`
 ENGINE = Distributed(`main`, `logs`, `ledger_merged_local`, flush);
+
+ALTER TABLE `logs`.`events_rows_local` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS fingerprint LowCardinality(String) MATERIALIZED if(position(attrs, '"fingerprint":') > 0, JSONExtract(attrs, 'fingerprint', 'String'), ''), ADD INDEX IF NOT EXISTS fingerprints fingerprint TYPE bloom_filter(0.01) GRANULARITY 1;
+
+ALTER TABLE `logs`.`events_rows` ON CLUSTER `main` ADD COLUMN IF NOT EXISTS fingerprint LowCardinality(String);

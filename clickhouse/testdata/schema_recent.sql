@@ -94,3 +94,5 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(minute, 'UTC'))
 ORDER BY (minute, project, source, sink, outcome, reason)
 SETTINGS auto_statistics_types = '';
+
+ALTER TABLE `logs`.`events_rows` ADD COLUMN IF NOT EXISTS fingerprint LowCardinality(String) MATERIALIZED if(position(attrs, '"fingerprint":') > 0, JSONExtract(attrs, 'fingerprint', 'String'), ''), ADD INDEX IF NOT EXISTS fingerprints fingerprint TYPE bloom_filter(0.01) GRANULARITY 1;

@@ -92,3 +92,5 @@ CREATE TABLE IF NOT EXISTS `logs`.`ledger_merged`
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(toDateTime(minute, 'UTC'))
 ORDER BY (minute, project, source, sink, outcome, reason);
+
+ALTER TABLE `logs`.`events_rows` ADD COLUMN IF NOT EXISTS fingerprint LowCardinality(String) MATERIALIZED if(position(attrs, '"fingerprint":') > 0, JSONExtract(attrs, 'fingerprint', 'String'), ''), ADD INDEX IF NOT EXISTS fingerprints fingerprint TYPE bloom_filter(0.01) GRANULARITY 1;
