@@ -93,7 +93,8 @@ func jsonField(key string) (slot, uint8) {
 
 	case "error", "err", "error.stack", "error.stack_trace", "err.stack", "exc_info", "exc_text",
 		"stack_trace", "stacktrace", "stackTrace", "stack", "exception", "Exception", "@x",
-		"traceback", "full_message", "exception.stacktrace", "error.stacktrace":
+		"traceback", "backtrace", "full_message", "exception.stacktrace", "error.stacktrace", "errorVerbose",
+		"StackTrace", "_stacktrace", "thrown", "throwable":
 		return stackField(key)
 	case "trace", "http", "http.request", "http.response", "http.response.body",
 		"client", "source", "user", "deployment",

@@ -53,7 +53,7 @@ type supervisor struct {
 	truncate bool                          // addresses of clients
 	// fingerprint is the version of exceptions' fingerprints.
 	fingerprint int
-	worker   *decodeWorker
+	worker      *decodeWorker
 }
 
 type decodeWorker struct {

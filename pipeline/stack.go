@@ -21,7 +21,7 @@ func stackRank(key string) uint8 {
 		return 14
 	case "exception.stacktrace":
 		return 13
-	case "error.stack_trace", "error.stack", "err.stack":
+	case "error.stack_trace", "error.stack", "error.stacktrace", "err.stack":
 		return 12
 	case "thrown", "throwable":
 		return 11
@@ -35,7 +35,7 @@ func stackRank(key string) uint8 {
 		return 7
 	case "error", "err":
 		return 6
-	case "errorVerbose":
+	case "errorVerbose", "full_message":
 		return 5
 	}
 	return 0

@@ -215,7 +215,8 @@ func (m *masker) replace(s *Scratch, t string) (string, bool) {
 }
 
 // runEvery masks every text of the event but its place: message, columns and
-// attributes, numbers and JSON as they are spelled.
+// attributes, numbers and JSON as they are spelled, and what escapes in JSON
+// stand for.
 func (m *masker) runEvery(s *Scratch) outcome {
 	out := unmatched
 	e := s.e
@@ -231,6 +232,9 @@ func (m *masker) runEvery(s *Scratch) outcome {
 		hidden := maskedText
 		if ok {
 			hidden, ok = m.replace(s, t)
+		}
+		if ok && v.Kind() == millrace.ValueJSON {
+			hidden, ok = m.replaceEscaped(s, hidden)
 		}
 		if ok && hidden == t {
 			continue
