@@ -27,6 +27,7 @@ type rig struct {
 	store   *faultyStore
 	rollups []*rollup.Rollup
 	rules   *RuleBook
+	told    millrace.Sightings
 	p       *Pipeline
 	stop    func()
 }
@@ -110,7 +111,7 @@ func (r *rig) openQueue() {
 func (r *rig) start() {
 	r.t.Helper()
 	r.p = New(r.opts, Deps{
-		Queue: r.queue, Store: r.store, Rollups: r.rollups, Rules: r.rules, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Queue: r.queue, Store: r.store, Rollups: r.rollups, Rules: r.rules, Now: time.Now, Log: slog.New(slog.DiscardHandler), Sightings: r.told,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := r.p.Recover(ctx); err != nil {
