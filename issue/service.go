@@ -89,4 +89,3 @@ func New(d Deps) *Service {
 func (s *Service) Production(env string) bool {
 	return env == "" || slices.Contains(s.deps.Options.Production, env)
 }
-

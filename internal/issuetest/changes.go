@@ -28,6 +28,9 @@ func (m *Memory) ChangeIssue(_ context.Context, i *millrace.Issue, activities ..
 	have.State, have.Resolution, have.Ignore, have.Regressed, have.Owner = i.State, i.Resolution, i.Ignore, i.Regressed, i.Owner
 	have.Version++
 	i.Version = have.Version
+	for k := range activities {
+		activities[k].Project, activities[k].Issue = i.Project, i.ID
+	}
 	m.note(p, activities)
 	return nil
 }
@@ -123,7 +126,7 @@ func (m *Memory) Regroup(_ context.Context, r *millrace.Regrouping, activities .
 	}
 	p.regroupings = append(p.regroupings, clone(r))
 	for i := range activities {
-		activities[i].Regrouping = r.ID
+		activities[i].Regrouping, activities[i].Project = r.ID, r.Project
 	}
 	m.note(p, activities)
 	return nil
@@ -142,7 +145,7 @@ func (p *project) moved(moves []millrace.Move) (*after, error) {
 		if v.Fingerprint == "" {
 			have, ok := a.keys[v.Key]
 			switch {
-			case movedKeys[v.Key] || v.From == v.To:
+			case movedKeys[v.Key] || v.From == "" && v.To == "" || v.Key == "":
 				return nil, millrace.Errorf(millrace.ErrInvalid, "key %s is moved twice, or nowhere", v.Key)
 			case ok != (v.From != "") || have != v.From:
 				return nil, conflict("key %s is of issue %q by now", v.Key, have)
@@ -155,7 +158,7 @@ func (p *project) moved(moves []millrace.Move) (*after, error) {
 		}
 		have := p.prints[v.Fingerprint]
 		switch {
-		case a.prints[v.Fingerprint] != nil || v.To == "" || v.From == v.To && v.Key == v.KeyBefore:
+		case a.prints[v.Fingerprint] != nil || v.To == "" || v.From == "" || v.Key == "":
 			return nil, millrace.Errorf(millrace.ErrInvalid, "fingerprint %s is moved twice, or nowhere", v.Fingerprint)
 		case have == nil || have.Issue != v.From || have.Key != v.KeyBefore:
 			return nil, conflict("fingerprint %s is no longer in issue %s", v.Fingerprint, v.From)
