@@ -39,6 +39,9 @@ func (s *Service) readRaw(ctx context.Context, q *question, t *timeline) (*millr
 			scan.Filter = &millrace.Filter{Op: millrace.FilterAnd, Sub: []*millrace.Filter{only, q.where}}
 		}
 	}
+	if err := s.unsampled(ctx, q, scan.From); err != nil {
+		return nil, err
+	}
 	if err := s.deps.Store.ScanEvents(ctx, scan, a.take); err != nil {
 		return nil, err
 	}
