@@ -245,6 +245,7 @@ func (s *samples) sampled(rec *millrace.Record, n tally, a *accounts) {
 func (s *samples) status() SampleStatus {
 	out := s.total
 	out.Reservoirs, out.Shared = int64(len(s.current)+len(s.before)), int64(s.shared)
-	out.DetailBytes, out.DetailLimit = s.budget.newest(), s.budget.limit
+	minute, used := s.budget.newest()
+	out.DetailMinute, out.DetailBytes, out.DetailLimit = time.Unix(minute*60, 0).UTC(), used, s.budget.limit
 	return out
 }

@@ -65,11 +65,10 @@ func (b *detailBudget) add(arrived, bytes int64) {
 	b.used[minute] += bytes
 }
 
-// newest returns what is used of the newest minute.
-func (b *detailBudget) newest() int64 {
-	newest := int64(math.MinInt64)
+// newest returns the newest minute and what is used of it; zeros if there is none.
+func (b *detailBudget) newest() (minute, used int64) {
 	for m := range b.used {
-		newest = max(newest, m)
+		minute = max(minute, m)
 	}
-	return b.used[newest]
+	return minute, b.used[minute]
 }

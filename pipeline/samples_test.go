@@ -306,8 +306,8 @@ func TestDetailBudgetForgets(t *testing.T) {
 			t.Fatalf("%d minutes", len(b.used))
 		}
 	}
-	if b.level(1499*60e9) != budgetSpent || b.newest() != 1001 {
-		t.Errorf("level %d, %d used", b.level(1499*60e9), b.newest())
+	if minute, used := b.newest(); b.level(1499*60e9) != budgetSpent || used != 1001 || minute != 1499 {
+		t.Errorf("level %d, minute %d, %d used", b.level(1499*60e9), minute, used)
 	}
 	if b.level(60e9) != budgetSpent || b.level(2000*60e9) != budgetFree {
 		t.Error("a minute of long ago has a budget, or a new one has none")

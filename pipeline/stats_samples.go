@@ -7,12 +7,16 @@ type SampleStatus struct {
 	Stored        int64 // exceptions stored with details since the start
 	Sampled       int64 // and those that were counted only
 	SampledWeight int64
-	Reservoirs    int64 // fingerprints and minutes that are sampled at the moment
-	Shared        int64 // of these, how many several fingerprints share, for want of room
-	DetailBytes   int64 // stored of the newest minute of arrival
-	DetailLimit   int64
-	Untold        int64 // sightings that can never be told
+	Reservoirs    int64     // fingerprints and minutes that are sampled at the moment
+	Shared        int64     // of these, how many several fingerprints share, for want of room
+	DetailMinute  time.Time // the newest minute in which exceptions arrived
+	DetailBytes   int64     // stored of it
+	DetailLimit   int64     // and what may be
+	Untold        int64     // sightings that can never be told
 }
+
+// Short reports whether the budget of details has run so low that fewer are stored.
+func (s *SampleStatus) Short() bool { return s.DetailBytes >= s.DetailLimit/4*3 && s.DetailLimit > 0 }
 
 // sampled takes over what the events sink did since it was last asked.
 func (s *stats) sampled(k *samples) {

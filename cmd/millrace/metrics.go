@@ -83,6 +83,7 @@ func (r *statusReporter) Collect(ch chan<- prometheus.Metric) {
 	gauge(descRollupBytes, float64(snap.Rollups.Limit), "limit")
 	gauge(descOpenCells, float64(snap.Rollups.OpenCells))
 	counter(descEarly, float64(snap.Rollups.EarlyFlushes))
+	collectSamples(st.Samples, counter, gauge)
 	if until := r.server.pipeline.CompleteUntil(); !until.IsZero() {
 		gauge(descComplete, float64(until.UnixNano())/1e9)
 	}

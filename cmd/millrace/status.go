@@ -149,6 +149,9 @@ func (r *statusReporter) problems(st pipeline.Status) []string {
 		out = append(out, fmt.Sprintf("rollups: dictionaries take %s of pipeline.rollup_memory, %s, and leave too little for cells: raise it, or lower pipeline.dimension_values",
 			millrace.Bytes(st.Rollups.Dictionaries), millrace.Bytes(limit)))
 	}
+	if s := samplesProblem(st.Samples, r.server.now()); s != "" {
+		out = append(out, s)
+	}
 	slices.Sort(out)
 	return out
 }
