@@ -49,6 +49,7 @@ func init() {
 		{name: "loki", split: splitLoki, piece: (*Decoder).lokiPiece},
 		{name: "logplex", split: splitLogplex, piece: (*Decoder).logplex, id: logplexPieceID},
 		{name: "loki-json", split: splitLokiJSON, piece: (*Decoder).lokiJSONPiece},
+		{name: "crash", split: splitCrash, piece: (*Decoder).crash},
 		{name: "exceptions", split: splitExceptions, piece: (*Decoder).preaggregated},
 		{name: "otlp", split: splitOTLP, piece: (*Decoder).otlpPiece},
 		{name: "otlp-json", split: splitOTLPJSON, piece: (*Decoder).otlpJSONPiece},
