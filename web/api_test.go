@@ -234,7 +234,7 @@ func TestOpenAPI(t *testing.T) {
 	if doc.OpenAPI != "3.1.0" {
 		t.Errorf("version %q", doc.OpenAPI)
 	}
-	srv := &Server{Deps: Deps{Guard: auth.NewGuard(auth.Options{}, true, nil, time.Now)}}
+	srv := &Server{Deps: Deps{Guard: auth.NewGuard(auth.Options{}, true, nil, time.Now), Issues: f.fake}}
 	known := map[string]string{"/ingest": "POST", "/metrics": "GET"}
 	for _, r := range srv.table() {
 		known[r.path] = r.methods
@@ -259,7 +259,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 			// Handlers refuse unknown names and list those they know: the
 			// documented ones must be among them.
-			at := strings.ReplaceAll(path, "{name}", "traffic")
+			at := strings.NewReplacer("{name}", "traffic", "{id}", "0123456789ab").Replace(path)
 			_, body := f.do(t, "GET", at+"?surely_unknown=1", "")
 			for _, p := range op.Parameters {
 				if p.In == "query" && !strings.Contains(body, p.Name) {

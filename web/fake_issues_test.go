@@ -346,6 +346,12 @@ func (f *fakeIssues) Unmerge(_ context.Context, project, id string, fingerprints
 	return &g, nil
 }
 
+func (f *fakeIssues) PreviewRegroup(_ context.Context, _ string, g issue.Grouping) (*issue.Preview, error) {
+	return &issue.Preview{Fingerprints: 41, Issues: 40, After: 12, Moved: 29, Version: f.settings.Version, Groups: []issue.PreviewGroup{{
+		Issue: f.rows[0].ID, Title: f.rows[0].Title, Type: f.rows[0].Type, Count: 12, Parts: []issue.PreviewPart{{Issue: f.rows[1].ID, Fingerprints: 1, Count: -1}},
+	}}}, f.err
+}
+
 func (f *fakeIssues) Regroup(_ context.Context, project string, g issue.Grouping, by, note string) (*millrace.Regrouping, error) {
 	f.settings.Grouping = g
 	change := millrace.Regrouping{ID: int64(len(f.changes) + 1), Project: project, Author: by, Kind: "regroup", Note: note, At: f.now.UnixNano()}

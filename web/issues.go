@@ -33,6 +33,7 @@ type Issues interface {
 
 	Merge(ctx context.Context, project, into string, ids []string, by, note string) (*millrace.Regrouping, error)
 	Unmerge(ctx context.Context, project, id string, fingerprints []string, by, note string) (*millrace.Regrouping, error)
+	PreviewRegroup(ctx context.Context, project string, g issue.Grouping) (*issue.Preview, error)
 	Regroup(ctx context.Context, project string, g issue.Grouping, by, note string) (*millrace.Regrouping, error)
 	Undo(ctx context.Context, project string, change int64, by string) (*millrace.Regrouping, error)
 	Changes(ctx context.Context, project, id string, before int64, limit int) ([]millrace.Regrouping, error)

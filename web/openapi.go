@@ -176,7 +176,7 @@ var operations = []operation{
 
 func (s *Server) openapi(http.ResponseWriter, *http.Request) (any, error) {
 	paths := map[string]map[string]any{}
-	for _, op := range slices.Concat(operations, s.ruleOperations(), s.keyOperations(), s.clusterOperations()) {
+	for _, op := range slices.Concat(operations, s.ruleOperations(), s.keyOperations(), s.clusterOperations(), s.issueOperations()) {
 		if op.path == "/ingest" && s.Ingest == nil || op.path == "/metrics" && s.Metrics == nil {
 			continue
 		}

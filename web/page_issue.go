@@ -127,19 +127,21 @@ func standing(i *millrace.Issue) string {
 	return ""
 }
 
-func resolutionText(r *millrace.Resolution) string {
-	text := "by " + visible(r.By)
+func resolutionText(r *millrace.Resolution) string { return "by " + visible(r.By) + resolvedWhere(r) }
+
+func resolvedWhere(r *millrace.Resolution) string {
 	switch {
 	case r.Release != "":
-		text += " in release " + visible(r.Release)
+		return " in release " + visible(r.Release)
 	case r.Next:
-		text += " in the release after those of then"
+		return " in the next release"
 	}
-	return text
+	return ""
 }
 
-func ignoreText(g *millrace.Ignore) string {
-	text := "by " + visible(g.By)
+func ignoreText(g *millrace.Ignore) string { return "by " + visible(g.By) + ignoredUntil(g) }
+
+func ignoredUntil(g *millrace.Ignore) string {
 	var until []string
 	if g.Until > 0 {
 		until = append(until, time.Unix(0, g.Until).UTC().Format("2006-01-02 15:04Z"))
@@ -151,9 +153,9 @@ func ignoreText(g *millrace.Ignore) string {
 		until = append(until, formatCount(g.Users)+" more users are affected")
 	}
 	if len(until) == 0 {
-		return text + " for ever"
+		return " for ever"
 	}
-	return text + " until " + strings.Join(until, " or ")
+	return " until " + strings.Join(until, " or ")
 }
 
 // fillIssue asks what is not in the detail and lays out the page.

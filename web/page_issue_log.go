@@ -99,13 +99,21 @@ func (s *Server) fillLog(v *view, d *issueData, project string, detail *issue.De
 // logEntries are the activities of a page: as many as a Detail has.
 const logEntries = 50
 
-// Activities that UndoActivity takes back.
-var undoable = map[string]bool{"resolved": true, "ignored": true, "unignored": true, "reopened": true, "assigned": true}
+// Activities that UndoActivity takes back, and those that tell of a change of the
+// grouping, which Undo takes back.
+var (
+	undoable       = map[string]bool{"resolved": true, "ignored": true, "unignored": true, "reopened": true, "assigned": true}
+	undoableChange = map[string]bool{"merged": true, "unmerged": true, "regrouped": true}
+)
 
 func newActivity(a *millrace.Activity, may bool) activityRow {
 	row := activityRow{At: time.Unix(0, a.At), Author: visible(a.Author), Note: visible(a.Text), Text: activityText(a)}
-	if may && a.ID > 0 && undoable[a.Kind] {
+	switch {
+	case !may || a.ID == 0:
+	case undoable[a.Kind]:
 		row.Undo = a.Issue + "." + strconv.FormatInt(a.ID, 10)
+	case undoableChange[a.Kind] && a.Regrouping > 0:
+		row.Undo = changeMark + "." + strconv.FormatInt(a.Regrouping, 10)
 	}
 	switch a.Kind {
 	case "regressed":
@@ -143,14 +151,61 @@ func newChange(g *millrace.Regrouping, may bool) changeRow {
 // Words for the kinds of activity.
 var activityWords = map[string]string{
 	"created": "Seen for the first time", "resolved": "resolved it", "regressed": "It came again after it was resolved", "ignored": "ignored it",
-	"unignored": "It is no longer ignored", "reopened": "opened it again", "assigned": "assigned it", "merged": "merged others into it",
-	"unmerged": "took fingerprints out", "regrouped": "The project was grouped anew", "undone": "took a change back", "note": "noted",
+	"unignored": "It is no longer ignored", "reopened": "opened it again", "merged": "merged", "unmerged": "took fingerprints apart",
+	"regrouped": "The project was grouped anew", "undone": "took a change back", "note": "noted",
 }
 
+// activityText says in a sentence what was done.
 func activityText(a *millrace.Activity) string {
 	text := activityWords[a.Kind]
+	d, err := issue.ReadActivity(a)
+	if err != nil || d.After == nil && a.Kind == "assigned" {
+		d = issue.ActivityData{After: &issue.Facts{}}
+	}
+	switch a.Kind {
+	case "assigned":
+		text = "assigned it to nobody"
+		if d.After.Owner != "" {
+			text = "assigned it to " + visible(d.After.Owner)
+		}
+	case "resolved":
+		if d.After != nil {
+			text += resolvedWhere(&d.After.Resolution)
+		}
+	case "ignored":
+		if d.After != nil {
+			text += ignoredUntil(&d.After.Ignore)
+		}
+	case "regressed":
+		text += releaseText(" in ", d.Release) + releaseText(", environment ", d.Env)
+	case "unignored":
+		text += endOfIgnore[d.Reason]
+	case "merged", "unmerged", "regrouped":
+		text += movedText(&d)
+	case "":
+		text = "did something"
+	}
 	if text == "" {
 		text = visible(a.Kind)
 	}
 	return text
+}
+
+// What ended an ignore.
+var endOfIgnore = map[string]string{
+	"until": ": its time is over", "occurrences": ": enough more came", "users": ": enough more users are affected",
+}
+
+func movedText(d *issue.ActivityData) string {
+	var parts []string
+	if d.Gained > 0 {
+		parts = append(parts, plural(d.Gained, "fingerprint")+" came in")
+	}
+	if d.Lost > 0 {
+		parts = append(parts, plural(d.Lost, "fingerprint")+" went out")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
 }

@@ -134,6 +134,7 @@ func (s *Server) table() []route {
 	rs = append(rs, s.ruleRoutes(api)...)
 	rs = append(rs, s.clusterRoutes(api)...)
 	rs = append(rs, s.issuePages()...)
+	rs = append(rs, s.issueRoutes(api)...)
 	if s.Reload != nil {
 		rs = append(rs, route{"/api/v1/config/reload", "POST", millrace.ScopeAdmin, api(s.reload)})
 	}
