@@ -24,6 +24,7 @@ type state interface {
 	millrace.Commits
 	millrace.Locks
 	millrace.Nodes
+	millrace.Issues
 }
 
 // openState opens PostgreSQL if the configuration has one, else the file in the

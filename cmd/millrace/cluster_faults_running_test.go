@@ -55,7 +55,7 @@ func (g *gate) to(text string, h http.HandlerFunc) {
 }
 
 // exception is an answer with one of ClickHouse's errors.
-func exception(number int, text string) http.HandlerFunc {
+func chException(number int, text string) http.HandlerFunc {
 	return answers(http.StatusInternalServerError, clickHouseHeaders("X-ClickHouse-Exception-Code", fmt.Sprint(number)),
 		fmt.Sprintf("Code: %d. DB::Exception: %s. (FAULT) (version 26.7.1.1)", number, text))
 }
@@ -269,11 +269,11 @@ var runningFaults = []runningFault{
 			w.WriteHeader(http.StatusBadGateway)
 		})(f)
 	}},
-	{"ClickHouse: the disk is full", "disk of ClickHouse is full", rudely(insertion, exception(243, "Cannot reserve 1.00 MiB, not enough space"))},
-	{"ClickHouse: the replica is read-only", "replica is read-only", rudely(insertion, exception(242, "Table is in readonly mode"))},
-	{"ClickHouse: too many parts", "cannot merge as fast", rudely(insertion, exception(252, "Too many parts (3000)"))},
-	{"ClickHouse: out of memory", "out of memory", rudely("", exception(241, "Memory limit (total) exceeded"))},
-	{"ClickHouse: the password is changed", "refuses the user or password", rudely("", exception(516, "default: Authentication failed"))},
+	{"ClickHouse: the disk is full", "disk of ClickHouse is full", rudely(insertion, chException(243, "Cannot reserve 1.00 MiB, not enough space"))},
+	{"ClickHouse: the replica is read-only", "replica is read-only", rudely(insertion, chException(242, "Table is in readonly mode"))},
+	{"ClickHouse: too many parts", "cannot merge as fast", rudely(insertion, chException(252, "Too many parts (3000)"))},
+	{"ClickHouse: out of memory", "out of memory", rudely("", chException(241, "Memory limit (total) exceeded"))},
+	{"ClickHouse: the password is changed", "refuses the user or password", rudely("", chException(516, "default: Authentication failed"))},
 	{"ClickHouse: refuses connections", "502 Bad Gateway", proxied(toClick, (*faultproxy.Proxy).Refuse)},
 	{"ClickHouse: swallows what it gets", "time limit", proxied(toClick, (*faultproxy.Proxy).Blackhole)},
 	{"ClickHouse: answers slowly", "", proxied(toClick, func(p *faultproxy.Proxy) { p.Latency(150 * time.Millisecond) })},

@@ -33,6 +33,20 @@ func limitProcessors(limits config.Limits) int {
 	return n
 }
 
+// programMemory is what is resident beside Go's heap and the embedded database's
+// buffers: pages of the program, which the garbage collector's limit does not
+// count, and what the C++ library's allocator holds on to.
+const programMemory = 128 << 20
+
+// heapLimit returns what the garbage collector aims to stay below, in bytes.
+func heapLimit(cfg *config.Config) int64 {
+	limit := int64(cfg.Memory)
+	if !cfg.Shared() { // the embedded database has its share outside of Go's heap
+		limit -= int64(cfg.Store.Memory)
+	}
+	return limit - min(programMemory, limit/8)
+}
+
 // memoryGuard tells ingest to wait while the process has more memory resident
 // than it should. Safe for concurrent use.
 type memoryGuard struct {

@@ -71,6 +71,7 @@ type cli struct {
 	SQL      sqlCmd      `cmd:"" name:"sql" help:"Run read-only SQL."`
 	Rollup   rollupCmd   `cmd:"" help:"Query a rollup."`
 	Search   searchCmd   `cmd:"" help:"Search raw logs."`
+	Issues   issuesCmd   `cmd:"" help:"Show the issues that exceptions make, and say what became of them."`
 	Ledger   ledgerCmd   `cmd:"" help:"Show what became of every event."`
 	Backfill backfillCmd `cmd:"" help:"Make a rollup complete for the past, from the raw rows."`
 	Rules    rulesCmd    `cmd:"" help:"Show, change and try the rules of sources."`

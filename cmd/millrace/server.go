@@ -19,6 +19,7 @@ import (
 	"github.com/millrace/millrace/auth"
 	"github.com/millrace/millrace/config"
 	"github.com/millrace/millrace/ingest"
+	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/query"
 	"github.com/millrace/millrace/queue"
@@ -40,6 +41,7 @@ type server struct {
 	meta     state
 	rules    *pipeline.RuleBook
 	pipeline *pipeline.Pipeline
+	issues   *issue.Service
 	query    *query.Service
 	reloads  reloads
 	ingest   *ingest.Handler
@@ -88,11 +90,7 @@ func startServer(ctx context.Context, load func() (*config.Config, error), log *
 // open opens the adapters in the order of their locks: the queue's directory
 // lock first, so that a second server on the directory touches nothing.
 func (s *server) open(ctx context.Context) error {
-	limit := s.cfg.Memory
-	if !s.cfg.Shared() { // the embedded database has its share outside of Go's heap
-		limit -= s.cfg.Store.Memory
-	}
-	debug.SetMemoryLimit(int64(limit))
+	debug.SetMemoryLimit(heapLimit(s.cfg))
 	limitProcessors(s.cfg.Limits)
 	var err error
 	s.conns = newConnLimit(s.cfg.Limits)
@@ -132,9 +130,14 @@ func (s *server) startPipeline(ctx context.Context) error {
 	if err := s.store.DefineRollups(ctx, schemas); err != nil {
 		return err
 	}
+	version, err := s.fingerprintVersion(ctx)
+	if err != nil {
+		return err
+	}
+	s.openIssues(schemas)
 	s.pipeline = pipeline.New(s.cfg.Pipeline, pipeline.Deps{
 		Queue: s.queue, Store: s.store, Rollups: rollups, Rules: s.rules, Now: s.now, Log: s.log,
-		Join: s.join(), Alone: s.alone,
+		Fingerprint: version, Sightings: s.issues, Join: s.join(), Alone: s.alone,
 	})
 	if !s.cfg.Shared() { // else workers do so for the partitions that they get
 		if err := s.pipeline.Recover(ctx); err != nil {
@@ -174,6 +177,7 @@ func (s *server) listen(ctx context.Context) error {
 	s.stop = stop
 	s.runNode(work)
 	s.work.Go(func() { s.runPipeline(work) })
+	s.runIssues(work)
 	s.work.Go(func() { s.status.run(work) })
 	s.runFeeds(work)
 	s.runLimits(work)
@@ -219,13 +223,9 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	if err := s.seedIDs(ctx); err != nil {
 		return nil, err
 	}
-	s.query = query.New(query.Deps{
-		Store: s.store, Schemas: s.status.schemas, Now: s.now,
-		Watermark: s.pipeline.CompleteUntil, Status: s.status.snapshot,
-	}, s.cfg.Query)
 	pages, err := web.New(web.Deps{
 		Query: s.query, Guard: guard, Now: s.now, Ingest: s.endpoints(), Front: s.ingest.Elastic, Keys: auth.KeysHandler(guard, s.limits),
-		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
+		Metrics: s.status.registry, Backfills: s.backfill, Rules: ruleService{s.rules}, Issues: s.issues, Reload: s.reload, Cluster: s.node, Ready: s.ready, Version: version(), Log: s.log,
 	})
 	if err != nil {
 		return nil, err
