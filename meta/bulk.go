@@ -8,6 +8,7 @@ import (
 )
 
 // input is rows that a statement gets, whatever their number: it knows them as n.
+// Values are string, int64 or []byte, the last only in what is written.
 type input struct {
 	names string // of the columns, separated by commas
 	types string // one letter per column: t text, i bigint, b bytes
@@ -34,7 +35,8 @@ func (in *input) add(row ...any) { in.rows = append(in.rows, row) }
 // trip; SQLite a row at a time where it writes, which costs it no trip.
 type bulk interface {
 	// source returns a WITH clause that begins a query of all rows, and its
-	// arguments, which are those from parameter $from on.
+	// arguments, which are those from parameter $from on. Column nth ascends with
+	// the rows.
 	source(in *input, from int) (with string, args []any)
 	// bulkWrite runs a statement once for all rows, in their order, or once for each. It
 	// calls scan with each row that the statement returns; nil scan if it returns none.

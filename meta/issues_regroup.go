@@ -252,7 +252,7 @@ func (c *regrouping) bringUpToDate(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	lock := "SELECT 1 FROM n CROSS JOIN issues i WHERE i.project = n.project AND i.id = n.name ORDER BY i.project, i.id" + c.forUpdate("i")
+	lock := "SELECT 1 FROM n CROSS JOIN issues i WHERE i.project = n.project AND i.id = n.name" + c.forUpdate("i", "i.project", "i.id")
 	if err := c.selectRows(ctx, c.tx, namesOf(c.project, ids), lock, func(func(...any) error) error { return nil }); err != nil {
 		return err
 	}

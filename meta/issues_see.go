@@ -221,16 +221,16 @@ func (s *seeing) find(ctx context.Context, names []named) (unknown []named, err 
 	for _, n := range names {
 		in.add(n.project, n.name)
 	}
-	const query = `SELECT f.project, f.fingerprint, f.issue, f.first_seen, f.first_release FROM n CROSS JOIN issue_fingerprints f
+	const query = `SELECT n.nth, f.issue, f.first_seen, f.first_release FROM n CROSS JOIN issue_fingerprints f
 		WHERE f.project = n.project AND f.fingerprint = n.fingerprint`
 	err = s.selectRows(ctx, s.tx, in, query, func(scan func(...any) error) error {
-		var n named
+		var nth int
 		var issue, release string
 		var seen int64
-		if err := scan(&n.project, &n.name, &issue, &seen, &release); err != nil {
+		if err := scan(&nth, &issue, &seen, &release); err != nil {
 			return err
 		}
-		p := s.spots[n]
+		p := s.spots[names[nth]]
 		p.issue, p.earlier = issue, p.first.mayReplace(seen, release)
 		return nil
 	})

@@ -10,22 +10,24 @@ import (
 // writeIssues locks the issues and brings them up to date: what another worker
 // says of them waits until this is committed.
 func (s *seeing) writeIssues(ctx context.Context) error {
+	ids := sortedNames(s.issues)
 	in := newInput("project t", "id t")
-	for _, id := range sortedNames(s.issues) {
+	for _, id := range ids {
 		in.add(id.project, id.name)
 	}
 	begun := issueInput()
 	lasts := newInput("project t", "id t", "last_seen i", "last_release t", "fingerprints i")
-	query := `SELECT i.project, i.id, i.state, i.fingerprints, i.first_seen, i.first_release, i.last_seen, i.last_release FROM n CROSS JOIN issues i
-		WHERE i.project = n.project AND i.id = n.id ORDER BY i.project, i.id` + s.forUpdate("i")
+	query := `SELECT n.nth, i.state, i.fingerprints, i.first_seen, i.first_release, i.last_seen, i.last_release FROM n CROSS JOIN issues i
+		WHERE i.project = n.project AND i.id = n.id` + s.forUpdate("i", "i.project", "i.id")
 	err := s.selectRows(ctx, s.tx, in, query, func(scan func(...any) error) error {
-		var id named
+		var nth int
 		var first, last lastOf
 		var state string
 		var fingerprints int
-		if err := scan(&id.project, &id.name, &state, &fingerprints, &first.seen, &first.release, &last.seen, &last.release); err != nil {
+		if err := scan(&nth, &state, &fingerprints, &first.seen, &first.release, &last.seen, &last.release); err != nil {
 			return err
 		}
+		id := ids[nth]
 		t := s.issues[id]
 		t.state = millrace.IssueState(state)
 		if fingerprints == 0 { // it has none yet, or lost them: only what is new counts

@@ -59,3 +59,7 @@ func testRoundTrips(t *testing.T, s *pgtest.Server) {
 		t.Errorf("%d round trips for %d flushes, want 2 each", n, flushes)
 	}
 }
+
+func BenchmarkPostgresIssues(b *testing.B) {
+	benchSee(b, openPostgres(b, pgtest.Start(b).URL("postgres")))
+}

@@ -18,7 +18,9 @@ func (e *postgresEngine) lockIssues(ctx context.Context, tx *sql.Tx, alone bool)
 	return err
 }
 
-func (e *postgresEngine) forUpdate(table string) string { return " FOR UPDATE OF " + table }
+func (e *postgresEngine) forUpdate(table string, order ...string) string {
+	return " ORDER BY " + strings.Join(order, ", ") + " FOR UPDATE OF " + table
+}
 
 func (e *postgresEngine) contains(column, parameter string) string {
 	return "strpos(" + column + ", " + parameter + ") > 0"
@@ -28,7 +30,7 @@ func (e *postgresEngine) contains(column, parameter string) string {
 func (e *postgresEngine) source(in *input, from int) (with string, args []any) {
 	types := map[byte]string{'t': "text[]", 'i': "bigint[]", 'b': "bytea[]"}
 	var b strings.Builder
-	fmt.Fprintf(&b, "WITH n (%s) AS (SELECT * FROM unnest(", in.names)
+	fmt.Fprintf(&b, "WITH n (%s, nth) AS (SELECT %s, nth - 1 FROM unnest(", in.names, in.names)
 	for i := range in.types {
 		if i > 0 {
 			b.WriteString(", ")
@@ -36,7 +38,7 @@ func (e *postgresEngine) source(in *input, from int) (with string, args []any) {
 		fmt.Fprintf(&b, "$%d::%s", from+i, types[in.types[i]])
 		args = append(args, arrayOf(in, i))
 	}
-	b.WriteString(")) ")
+	fmt.Fprintf(&b, ") WITH ORDINALITY AS u (%s, nth)) ", in.names)
 	return b.String(), args
 }
 

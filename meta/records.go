@@ -26,8 +26,8 @@ type engine interface {
 	// lockIssues keeps others from changing what belongs to which issue until the
 	// transaction's end; alone keeps those out, too, who only look at it.
 	lockIssues(ctx context.Context, tx *sql.Tx, alone bool) error
-	// forUpdate is what a SELECT ends with to lock the rows of a table.
-	forUpdate(table string) string
+	// forUpdate is what a SELECT ends with to lock the rows of a table, in order.
+	forUpdate(table string, order ...string) string
 	// contains is a condition: column has the text of the parameter in it.
 	contains(column, parameter string) string
 	bulk
