@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ type sampleRig struct {
 	store *sampleStore
 	p     *Pipeline
 	s     *eventsSink
-	clock time.Time
+	clock atomic.Int64 // ns; the transaction's goroutine reads it too
 }
 
 type keptRow struct {
@@ -60,11 +61,16 @@ func (s *sampleStore) WriteEvents(ctx context.Context, rows *millrace.EventRows,
 }
 
 func newSampleRig(t testing.TB, opts Options, told millrace.Sightings) *sampleRig {
-	r := &sampleRig{t: t, store: &sampleStore{Store: memory.New()}, clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	r.p = New(opts, Deps{Store: r.store, Now: func() time.Time { return r.clock }, Log: slog.New(slog.DiscardHandler), Sightings: told})
+	r := &sampleRig{t: t, store: &sampleStore{Store: memory.New()}}
+	r.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	r.p = New(opts, Deps{Store: r.store, Now: r.now, Log: slog.New(slog.DiscardHandler), Sightings: told})
 	r.open()
 	return r
 }
+
+func (r *sampleRig) now() time.Time { return time.Unix(0, r.clock.Load()).UTC() }
+
+func (r *sampleRig) pass(d time.Duration) { r.clock.Add(int64(d)) }
 
 // open begins a session from what the store has, as after a kill.
 func (r *sampleRig) open() {
@@ -98,7 +104,7 @@ func (r *sampleRig) flush() {
 // fold feeds the sink a record.
 func (r *sampleRig) fold(part int32, offset int64, events []millrace.Event) {
 	r.t.Helper()
-	r.check(r.s.fold(context.Background(), unitOf(part, offset, r.clock, events)))
+	r.check(r.s.fold(context.Background(), unitOf(part, offset, r.now(), events)))
 }
 
 func unitOf(part int32, offset int64, arrived time.Time, events []millrace.Event) *unit {

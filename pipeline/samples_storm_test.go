@@ -50,22 +50,22 @@ func TestStorm(t *testing.T) {
 	base, peak, offset := liveBytes(), int64(0), int64(0)
 	feed := func(events []millrace.Event) {
 		t.Helper()
-		u := unitOf(0, offset, r.clock, events)
+		u := unitOf(0, offset, r.now(), events)
 		offset++
 		r.check(r.s.fold(t.Context(), u))
 		r.check(cells.fold(t.Context(), u))
-		r.clock = r.clock.Add(10 * time.Millisecond)
+		r.pass(10 * time.Millisecond)
 		r.check(r.s.tick(t.Context(), false))
 		r.check(cells.tick(t.Context(), false))
 	}
 	others, lines := 0, 0
 	for sent := 0; sent < n; sent += len(storm) {
 		for i := range storm {
-			storm[i] = thrown("storm", r.clock.UnixNano()+int64(i)*1e4, 1)
+			storm[i] = thrown("storm", r.clock.Load()+int64(i)*1e4, 1)
 			storm[i].Message = pad
 		}
 		if offset%10 == 0 { // others in the middle of it
-			storm[500] = thrown(fmt.Sprint("other-", others), r.clock.UnixNano(), 1)
+			storm[500] = thrown(fmt.Sprint("other-", others), r.clock.Load(), 1)
 			storm[700].Kind = millrace.KindLog
 			others, lines = others+1, lines+1
 		}
@@ -86,7 +86,7 @@ func TestStorm(t *testing.T) {
 			kept[row.fingerprint]++
 		}
 	}
-	minutes := int(r.clock.Sub(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))/time.Minute) + 1
+	minutes := int(r.now().Sub(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))/time.Minute) + 1
 	// Per minute the choice, what was in it before, about 20 ln(n/20), and the newest of
 	// each flush.
 	perMinute := float64(n / minutes)
@@ -156,12 +156,12 @@ func BenchmarkFoldExceptions(b *testing.B) {
 					continue
 				}
 				for i := range events {
-					events[i].Time = r.clock.UnixNano() + int64(i)*1e4
+					events[i].Time = r.clock.Load() + int64(i)*1e4
 				}
-				u := unitOf(0, offset, r.clock, events)
+				u := unitOf(0, offset, r.now(), events)
 				offset++
 				r.check(r.s.fold(b.Context(), u))
-				r.clock = r.clock.Add(10 * time.Millisecond)
+				r.pass(10 * time.Millisecond)
 				r.check(r.s.tick(b.Context(), false))
 				r.store.mu.Lock()
 				r.store.rows = r.store.rows[:0]
@@ -179,13 +179,13 @@ func TestFoldExceptionsAllocates(t *testing.T) {
 	r := newSampleRig(t, DefaultOptions(), &toldSightings{})
 	events := make([]millrace.Event, 1000)
 	for i := range events {
-		events[i] = thrown(fmt.Sprint("f", i%50), r.clock.UnixNano()+int64(i), 1)
+		events[i] = thrown(fmt.Sprint("f", i%50), r.clock.Load()+int64(i), 1)
 	}
 	for i := range int64(30) { // choices are full, and nothing newer comes
 		r.fold(0, i, events)
 	}
 	offset := int64(30)
-	u := unitOf(0, offset, r.clock, events)
+	u := unitOf(0, offset, r.now(), events)
 	n := testing.AllocsPerRun(50, func() {
 		u.rec.Offset = offset
 		offset++

@@ -111,7 +111,7 @@ func (s *sampleStream) play(r *sampleRig, rng *rand.Rand) {
 		}
 		switch rng.IntN(12) {
 		case 0:
-			r.clock = r.clock.Add(time.Duration(rng.IntN(40)) * time.Second)
+			r.pass(time.Duration(rng.IntN(40)) * time.Second)
 		case 1, 2, 3:
 			r.check(r.s.flush(ctx))
 		case 4:
@@ -137,7 +137,7 @@ func TestSamplesAgainstOracle(t *testing.T) {
 		opts.Exceptions.Samples = 1 + rng.IntN(6)
 		opts.FlushRows = []int{1, 3, 17, 122_880}[rng.IntN(4)]
 		r := newSampleRig(t, opts, nil)
-		stream := newSampleStream(rng, r.clock.UnixNano())
+		stream := newSampleStream(rng, r.clock.Load())
 		stream.play(r, rng)
 
 		seen := map[exception.Place]bool{}
@@ -189,7 +189,7 @@ func TestSamplesAreFair(t *testing.T) {
 	opts := DefaultOptions()
 	opts.Exceptions.Samples = k
 	r := newSampleRig(t, opts, nil)
-	base := r.clock.UnixNano()
+	base := r.clock.Load()
 	rng := rand.New(rand.NewPCG(8, 9))
 	offset, events := int64(0), []millrace.Event(nil)
 	for i := range n { // event i of all fingerprints
@@ -249,7 +249,7 @@ func TestDetailBudget(t *testing.T) {
 		before := len(r.store.rows)
 		events := make([]millrace.Event, n)
 		for i := range events {
-			events[i] = thrown(fingerprint, r.clock.UnixNano()+int64(i), 1)
+			events[i] = thrown(fingerprint, r.clock.Load()+int64(i), 1)
 			events[i].Message = pad
 		}
 		r.fold(0, offset, events)
@@ -257,7 +257,7 @@ func TestDetailBudget(t *testing.T) {
 		r.flush()
 		return len(r.store.rows) - before
 	}
-	level := func() budgetLevel { return r.s.samples.budget.level(r.clock.UnixNano()) }
+	level := func() budgetLevel { return r.s.samples.budget.level(r.clock.Load()) }
 	f := func(what string, got, want int) {
 		t.Helper()
 		if got != want {
@@ -285,7 +285,7 @@ func TestDetailBudget(t *testing.T) {
 	if st := r.p.Status().Samples; st.DetailBytes < st.DetailLimit || st.DetailBytes > st.DetailLimit+2000 || st.DetailLimit != 1<<20 {
 		t.Errorf("status %+v", st)
 	}
-	r.clock = r.clock.Add(time.Minute)
+	r.pass(time.Minute)
 	if n := send("spent", 100); n < 20 || n > 22 {
 		t.Errorf("another minute: %d stored", n)
 	}
@@ -337,24 +337,24 @@ func TestReservoirsAreBounded(t *testing.T) {
 		}
 		return len(r.store.rows) - before
 	}
-	if n := send(5000, r.clock); n < 160+3 || n > 160+5 {
+	if n := send(5000, r.now()); n < 160+3 || n > 160+5 {
 		t.Errorf("%d stored of 5000 fingerprints", n)
 	}
 	total := 0
 	for m := range 100 {
-		total += send(100, r.clock.Add(time.Duration(m)*time.Minute))
+		total += send(100, r.now().Add(time.Duration(m)*time.Minute))
 	}
 	if total < 10*3+3 || total > 10*5+5+100*2 {
 		t.Errorf("%d stored of 100 minutes", total)
 	}
-	r.clock = r.clock.Add(sampleAgeFull)
-	send(1, r.clock)
-	r.clock = r.clock.Add(sampleAgeFull)
-	if n := send(100, r.clock); n != 100 {
+	r.pass(sampleAgeFull)
+	send(1, r.now())
+	r.pass(sampleAgeFull)
+	if n := send(100, r.now()); n != 100 {
 		t.Errorf("after a while %d stored of 100 fingerprints", n)
 	}
-	r.clock = r.clock.Add(3 * sampleAge)
-	if send(1, r.clock); held() != 1 {
+	r.pass(3 * sampleAge)
+	if send(1, r.now()); held() != 1 {
 		t.Errorf("%d reservoirs after all were idle", held())
 	}
 	if s := r.sums(); s["received"].events != s["stored"].events+s[sampledKey].events {
@@ -367,12 +367,12 @@ func TestPaceCountsSampledEvents(t *testing.T) {
 	r := newSampleRig(t, DefaultOptions(), nil)
 	r.p.pace.free = false
 	r.store.before = func(*millrace.EventRows) error {
-		r.clock = r.clock.Add(2 * time.Second)
+		r.pass(2 * time.Second)
 		return nil
 	}
 	events := make([]millrace.Event, 10_000)
 	for i := range events {
-		events[i] = thrown("f", r.clock.UnixNano()+int64(i), 1)
+		events[i] = thrown("f", r.clock.Load()+int64(i), 1)
 	}
 	r.fold(0, 0, events)
 	r.flush()

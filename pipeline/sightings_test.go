@@ -62,7 +62,7 @@ func TestSightingsAgainstOracle(t *testing.T) {
 		opts.FlushRows = []int{1, 17, 122_880}[rng.IntN(3)]
 		told := &toldSightings{}
 		r := newSampleRig(t, opts, told)
-		stream := newSampleStream(rng, r.clock.UnixNano())
+		stream := newSampleStream(rng, r.clock.Load())
 		type want struct {
 			first, last int64
 			message     string
@@ -170,7 +170,7 @@ func TestSightingsAreBounded(t *testing.T) {
 	for range 100 {
 		events := make([]millrace.Event, 1000)
 		for i := range events {
-			events[i] = thrown(fmt.Sprint(offset, "-", i), r.clock.UnixNano(), 1)
+			events[i] = thrown(fmt.Sprint(offset, "-", i), r.clock.Load(), 1)
 		}
 		r.fold(0, offset, events)
 		offset++
@@ -188,7 +188,7 @@ func TestSightingsAreBounded(t *testing.T) {
 	for range 150 {
 		events := make([]millrace.Event, 16)
 		for i := range events {
-			events[i] = thrown(fmt.Sprint(offset, "-", i), r.clock.UnixNano(), 1)
+			events[i] = thrown(fmt.Sprint(offset, "-", i), r.clock.Load(), 1)
 			events[i].Set(millrace.AttrReport, millrace.JSONValue(report))
 		}
 		r.fold(0, offset, events)
@@ -272,7 +272,7 @@ func TestFlushesInTime(t *testing.T) {
 	told := &toldSightings{}
 	r := newSampleRig(t, DefaultOptions(), told)
 	r.fold(0, 0, []millrace.Event{thrown("f", 1, 1)})
-	r.clock = r.clock.Add(2 * time.Second)
+	r.pass(2 * time.Second)
 	r.check(r.s.tick(t.Context(), false))
 	r.check(r.s.wait())
 	if len(r.store.rows) != 1 || len(told.all) != 1 {
