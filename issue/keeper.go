@@ -158,7 +158,7 @@ func (s *Service) since(ctx context.Context, i *millrace.Issue) (occurrences, us
 	q.r.To = s.deps.Now().Add(time.Minute)
 	for _, g := range []millrace.Granularity{millrace.Minute, millrace.Hour, millrace.Day} {
 		width := int64(g) * int64(time.Second)
-		q.r.From = time.Unix(0, (i.Ignore.At+width-1)/width*width)
+		q.r.From = time.Unix(0, (i.Ignore.At/width+1)*width)
 		if !q.r.From.Before(q.r.To) {
 			return 0, 0, nil
 		}
