@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/query"
 )
 
@@ -31,6 +32,8 @@ type logLine struct {
 	Rest  int    // further lines
 	Mood  string
 	Attrs []attrLine
+	// Report is what an exception's row says of causes and frames; nil without.
+	Report *reportView
 }
 
 type attrLine struct{ Name, Value, Link string }
@@ -106,7 +109,7 @@ func mood(e *millrace.StoredEvent) string {
 }
 
 func line(v *view, e millrace.StoredEvent) logLine {
-	l := logLine{E: e, First: firstLine(e.Message), Mood: mood(&e)}
+	l := logLine{E: e, First: visible(firstLine(e.Message)), Mood: mood(&e)}
 	for _, c := range e.Message {
 		if c == '\n' {
 			l.Rest++
@@ -114,7 +117,7 @@ func line(v *view, e millrace.StoredEvent) logLine {
 	}
 	add := func(name, value string) {
 		if value != "" {
-			l.Attrs = append(l.Attrs, attrLine{name, value, v.With("q", query.Term(name, value))})
+			l.Attrs = append(l.Attrs, attrLine{visible(name), visible(value), v.With("q", query.Term(name, value))})
 		}
 	}
 	add("kind", e.Kind)
@@ -129,9 +132,17 @@ func line(v *view, e millrace.StoredEvent) logLine {
 	if e.Weight != 1 {
 		add("weight", fmt.Sprint(e.Weight))
 	}
+	if e.Kind == millrace.KindException.String() {
+		if r, ok := issue.SampleReport(&e); ok {
+			l.Report = newReport(&r)
+		}
+	}
 	for _, a := range attributes(e.Attrs) {
+		if l.Report != nil && (a.Name == millrace.AttrReport || a.Name == millrace.AttrFrames) {
+			continue
+		}
 		if a.Link == "json" { // nested values cannot be searched for as a whole
-			l.Attrs = append(l.Attrs, attrLine{Name: a.Name, Value: a.Value})
+			l.Attrs = append(l.Attrs, attrLine{Name: visible(a.Name), Value: visible(a.Value)})
 			continue
 		}
 		add(a.Name, a.Value)

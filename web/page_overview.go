@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/query"
 )
 
 func (s *Server) overview(v *view) any {
 	where := v.where("service")
 	t, jobs := s.loadTraffic(v, where)
-	x := &exceptions{v: v, where: where}
+	x := &exceptions{v: v, where: where, issues: s.Issues != nil}
 	var before float64
 	health := &panel{Title: "Pipeline", About: "From the line received to the number shown", Wide: "4", More: v.link("/pipeline")}
 	var empty *emptyState
@@ -41,6 +42,8 @@ type exceptions struct {
 	where string
 	res   *query.RollupResult // bucket, type, count
 	err   error
+
+	issues bool // there are pages about issues
 
 	// From the newest raw rows: when a type was last seen, and its message.
 	last map[string]millrace.StoredEvent
@@ -95,6 +98,16 @@ func (x *exceptions) search(typ string) string {
 	return q
 }
 
+// more leads to what is behind the numbers: issues where there are some, else rows.
+// typ may be empty.
+func (x *exceptions) more(typ string) string {
+	if !x.issues {
+		return x.v.logs(x.search(typ))
+	}
+	// The panel counts every environment, in whatever state.
+	return x.v.link(exceptionsPath, "q", typ, "env", issue.EnvAll, "state", "all", "from", x.v.From)
+}
+
 // attr returns a field of an event's attributes as text.
 func attr(raw json.RawMessage, name string) string {
 	var all map[string]any
@@ -121,7 +134,7 @@ func (x *exceptions) series() []float64 {
 func (x *exceptions) figure(before float64) figure {
 	values := x.series()
 	total := sum(values)
-	f := figure{Label: "Exceptions", Value: formatShort(total), Title: formatCount(int64(total)), Spark: spark(values, "red"), Link: x.v.logs(x.search(""))}
+	f := figure{Label: "Exceptions", Value: formatShort(total), Title: formatCount(int64(total)), Spark: spark(values, "red"), Link: x.more("")}
 	if x.err != nil {
 		f.Value, f.Title = none, userMessage(x.err)
 		return f
@@ -178,7 +191,7 @@ func (x *exceptions) types() []*exceptionType {
 }
 
 func (x *exceptions) tablePanel(wide string) *panel {
-	p := &panel{Title: "Newest exceptions", About: "By type, last seen first", Wide: wide, More: x.v.logs(x.search(""))}
+	p := &panel{Title: "Newest exceptions", About: "By type, last seen first", Wide: wide, More: x.more("")}
 	if x.err != nil {
 		p.failed(x.err)
 		return p
@@ -188,7 +201,7 @@ func (x *exceptions) tablePanel(wide string) *panel {
 		if i == 8 {
 			break
 		}
-		name := named(e.name, x.v.logs(x.search(e.name)))
+		name := named(e.name, x.more(e.name))
 		name.Sub = headline(x.last[e.name])
 		p.Table.Rows = append(p.Table.Rows, row{Cells: []cell{
 			name, {HTML: spark(e.values, "red")}, number(int64(e.count)), {HTML: stamp(e.seen, "ago")},
