@@ -109,6 +109,7 @@ func (r *random) rows() *millrace.EventRows {
 			project: r.pick("default", "shop"), service: r.pick("web", "api", ""), status: r.pick("200", "404", ""),
 			message: r.pick("GET /", "timed out", "Boom"), weight: r.rng.Int64N(4),
 			partition: int32(r.rng.IntN(3)), offset: r.offset, ordinal: int32(i),
+			attrs: attrs("fingerprint", r.pick("", "f1", "f2", "f3")),
 		}
 	}
 	return eventRows(all)
@@ -168,7 +169,7 @@ func (r *random) compare() {
 	q := allEvents()
 	q.Project = r.pick("", "shop")
 	q.From = r.now.Add(-time.Duration(r.rng.Int64N(int64(100 * time.Hour)))).UnixNano()
-	q.Filter, q.Limit = r.filter("service", "status", "kind", "message"), 1+r.rng.IntN(20)
+	q.Filter, q.Limit = r.filter("service", "status", "kind", "message", "fingerprint", "fingerprint"), 1+r.rng.IntN(20)
 	step := []int64{0, 60e9, 3600e9}[r.rng.IntN(3)]
 	r.same("events where "+filterText(q.Filter), func(s millrace.Store) (string, error) { return r.pages(s, q) })
 	r.same("counts where "+filterText(q.Filter), func(s millrace.Store) (string, error) {
@@ -257,7 +258,7 @@ func (r *random) leaf(fields ...string) *millrace.Filter {
 	}
 	return &millrace.Filter{
 		Op: ops[r.rng.IntN(len(ops))], Field: r.pick(fields...),
-		Value: r.pick("web", "200", "", "4*", "b", "404", "GET*"),
+		Value: r.pick("web", "200", "", "4*", "b", "404", "GET*", "f1", "f2"),
 	}
 }
 

@@ -48,6 +48,7 @@ func Run(t *testing.T, h Harness) {
 	f("events/well-known attributes", testWellKnownAttrs)
 	f("events/filters of well-known attributes", testAttrFilters)
 	f("events/counts", testCounts)
+	f("events/fingerprints", testFingerprints)
 	f("events/invalid queries", testInvalidEventQueries)
 	f("events/retention", testEventRetention)
 	f("rollups/definitions", testDefinitions)
