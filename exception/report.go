@@ -25,15 +25,15 @@ const (
 // that crashed before others), of stacks and strings what AppendFrames keeps, 8
 // KiB of a message. Equal reports give equal bytes.
 func AppendReport(dst []byte, r *millrace.Report) []byte {
-	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree}
-	return w.report(r)
+	out, _ := AppendReportCut(dst, r, true)
+	return out
 }
 
-// AppendUncutReport is AppendReport with all strings whole, for who has to hide
-// parts of them first: half of what is to be hidden would not be found. cut tells
-// that AppendReport would write less.
-func AppendUncutReport(dst []byte, r *millrace.Report) (out []byte, cut bool) {
-	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree, uncut: true}
+// AppendReportCut is AppendReport that tells whether strings are longer than what
+// is kept. With cut false they are written whole, for who has to hide parts of
+// them first: half of what is to be hidden would not be found.
+func AppendReportCut(dst []byte, r *millrace.Report, cut bool) (out []byte, longer bool) {
+	w := reportWriter{dst: append(dst, `{"v":1`...), left: keepTree, uncut: !cut}
 	out = w.report(r)
 	return out, w.longer
 }

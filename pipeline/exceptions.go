@@ -126,7 +126,7 @@ func (x *exceptions) trace(text string, hides bool) bool {
 	}
 	says := x.e.Kind == millrace.KindException // the sender may say more than the text
 	k, h := x.memo.get(x.version, text)
-	if k == nil || says && !x.tellsAll(k) {
+	if k == nil || says && !x.tellsAll(k) || hides && k.cut {
 		r, ok := exception.Read(text)
 		if !ok {
 			return false
@@ -134,7 +134,7 @@ func (x *exceptions) trace(text string, hides bool) bool {
 		if says {
 			x.fill(&r)
 		}
-		if k = x.known(&r, hides); !k.cut && (!says || x.tellsAll(k) && r.Handled == nil) {
+		if k = x.known(&r, hides); (!hides || !k.cut) && (!says || x.tellsAll(k) && r.Handled == nil) {
 			x.memo.put(h, text, k)
 		}
 	}
@@ -224,7 +224,7 @@ type known struct {
 	kind, message, cause string
 	caused               bool
 	fingerprint, report  string
-	cut                  bool // AppendReport leaves out parts of strings
+	cut                  bool // strings are longer than what is kept
 }
 
 // known computes what to say of r. The report is written to the batch's memory.
@@ -233,9 +233,7 @@ func (x *exceptions) known(r *millrace.Report, hides bool) *known {
 	if r.Exception.Cause != nil {
 		k.cause, k.caused = r.Exception.Cause.Type, true
 	}
-	if x.buf, k.cut = exception.AppendUncutReport(x.buf[:0], r); k.cut && !hides {
-		x.buf = exception.AppendReport(x.buf[:0], r)
-	}
+	x.buf, k.cut = exception.AppendReportCut(x.buf[:0], r, !hides)
 	k.report = textOf(x.b, x.buf)
 	if cap(x.buf) > 1<<20 {
 		x.buf = nil
