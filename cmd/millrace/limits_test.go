@@ -154,3 +154,19 @@ func TestProbesAreCached(t *testing.T) {
 		t.Errorf("%v after %d probes", err, asked)
 	}
 }
+
+// What is not Go's heap has room beside it.
+func TestHeapLimit(t *testing.T) {
+	cfg := config.Default()
+	if got, want := heapLimit(cfg), int64(cfg.Memory-cfg.Store.Memory)-programMemory; got != want {
+		t.Errorf("%d bytes, want %d", got, want)
+	}
+	cfg.ClickHouse.Address = "clickhouse://localhost"
+	if got, want := heapLimit(cfg), int64(cfg.Memory)-programMemory; got != want {
+		t.Errorf("with ClickHouse %d bytes, want %d", got, want)
+	}
+	cfg.Memory = 512 << 20 // the least: an eighth of it
+	if got, want := heapLimit(cfg), int64(448<<20); got != want {
+		t.Errorf("with little memory %d bytes, want %d", got, want)
+	}
+}
