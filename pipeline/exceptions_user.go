@@ -7,11 +7,11 @@ import (
 )
 
 // userFields are where the user of an exception is looked for, the best first:
-// an id, then a name, then an address. What OpenTelemetry, ECS, Sentry and most
+// an id, then a name, then an address or a device. What OpenTelemetry, ECS, Sentry and most
 // applications call them.
 var userFields = [...]string{
 	"user.id", "user_id", "userId", "uid", "enduser.id", "enduser.pseudo.id", "user.email", "user.username", "user.name",
-	"username", "user.ip_address", millrace.AttrClientIP,
+	"username", "user.ip_address", millrace.AttrClientIP, "device_id",
 }
 
 // nestedUserFields are the same within an object named user.
@@ -39,7 +39,7 @@ func setUser(b *millrace.Batch, e *millrace.Event) {
 			}
 			continue
 		}
-		if n := len(at.Key); n < len("uid") || n > len("enduser.pseudo.id") || at.Key[0] != 'u' && at.Key[0] != 'c' && at.Key[0] != 'e' {
+		if n := len(at.Key); n < len("uid") || n > len("enduser.pseudo.id") || at.Key[0] != 'u' && at.Key[0] != 'c' && at.Key[0] != 'e' && at.Key[0] != 'd' {
 			continue
 		}
 		for r := range min(max(rank, 0), len(userFields)) {
