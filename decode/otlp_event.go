@@ -169,12 +169,12 @@ func (d *Decoder) otlpRecord(f *otlpFields, b []byte) bool {
 // hexID returns an id as hex, "" if it is all zeros.
 func (d *Decoder) hexID(id []byte) string {
 	text := d.b.Text(2 * len(id))
-	var any byte
+	var bits byte
 	for _, c := range id {
 		text = append(text, hexPairs[c][0], hexPairs[c][1])
-		any |= c
+		bits |= c
 	}
-	if any == 0 {
+	if bits == 0 {
 		return ""
 	}
 	return borrow(text)
