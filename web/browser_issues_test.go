@@ -1,6 +1,7 @@
 package web
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,7 +36,12 @@ func TestIssuePagesInBrowser(t *testing.T) {
 		{"/exceptions/types", "types", 1},
 		{"/exceptions/types?as=lines&q=ValueError", "types-one", 1},
 	} {
-		for _, v := range issueViews {
+		for i, v := range issueViews {
+			if i == 1 || i == 2 && len(page.name) > len("exceptions") { // dark, and details on a phone, only for people
+				if os.Getenv("MILLRACE_SCREENSHOTS") == "" {
+					continue
+				}
+			}
 			p := b.Open(t, f.URL+page.path, v.view)
 			var drawn int
 			p.Eval("document.querySelectorAll('.plot canvas').length", &drawn)

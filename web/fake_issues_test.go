@@ -29,6 +29,9 @@ type fakeIssues struct {
 	nextID     int64
 	asked      []issue.ListRequest
 	err        error // answer of every call, if set
+	// What Get and Explain answer, if set.
+	shares  []issue.Share
+	explain *exception.Explanation
 }
 
 func newFakeIssues(now time.Time) *fakeIssues {
@@ -90,6 +93,14 @@ func (f *fakeIssues) event(row *issue.Row, report *millrace.Report, attrs map[st
 		TraceID: fmt.Sprintf("0af7651916cd43dd8448eb211c%06x", k), Message: row.Type + ": " + row.Title + "\n\tat com.acme.Shop.main(Shop.java:12)",
 		Weight: 1, Attrs: raw, Offset: int64(1000 - k), Arrived: f.now,
 	}
+}
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func (f *fakeIssues) find(id string) *issue.Row {
@@ -163,6 +174,9 @@ func (f *fakeIssues) Get(_ context.Context, project, id, env string, r query.Ran
 	}
 	d.Releases = share(row.LastRelease, row.FirstRelease, "shop@4.18.2")
 	d.Hosts, d.Environments, d.Services = share("app-1", "app-2", "app-3", "(rest)"), share("production", "staging", ""), share(row.Service)
+	if f.shares != nil {
+		d.Releases, d.Hosts, d.Environments, d.Services = f.shares, f.shares, f.shares, f.shares
+	}
 	for _, fp := range row.Fingerprints {
 		d.Fingerprints = append(d.Fingerprints, issue.Fingerprint{Count: d.Count / int64(len(row.Fingerprints)), IssueFingerprint: millrace.IssueFingerprint{
 			Project: project, Fingerprint: fp, Key: fp, Issue: id, FirstSeen: row.Issue.FirstSeen, LastSeen: row.Issue.LastSeen, Type: row.Type, Title: row.Title,
@@ -176,6 +190,9 @@ func (f *fakeIssues) Get(_ context.Context, project, id, env string, r query.Ran
 func (f *fakeIssues) Types(_ context.Context, req issue.TypesRequest) (*issue.Types, error) {
 	if f.err != nil {
 		return nil, f.err
+	}
+	if req.Step == 0 {
+		req.Step = 24 * time.Minute
 	}
 	t := &issue.Types{CompleteUntil: f.now.Add(-time.Minute), Step: req.Step}
 	for at := req.Range.From; at.Before(req.Range.To); at = at.Add(req.Step) {
@@ -230,6 +247,9 @@ func (f *fakeIssues) Explain(_ context.Context, project, id, fingerprint string)
 	if row == nil {
 		return nil, millrace.Errorf(millrace.ErrNotFound, "there is no issue %q", id)
 	}
+	if f.explain != nil {
+		return &issue.Explanation{Project: project, Issue: id, Fingerprint: fingerprint, Key: f.explain.Rule, Text: f.explain.Basis, Explanation: *f.explain}, nil
+	}
 	return &issue.Explanation{
 		Project: project, Issue: id, Fingerprint: fingerprint, Key: fingerprint, By: issue.ByFingerprint,
 		Text: "Equal exceptions have this type and these frames of the application.",
@@ -264,16 +284,18 @@ func (f *fakeIssues) change(ids []string, by, kind, text string, do func(*millra
 			out = append(out, issue.Outcome{Issue: id, Err: millrace.Errorf(millrace.ErrNotFound, "there is no issue %q", id)})
 			continue
 		}
-		before, err := json.Marshal(row.Issue)
-		if err != nil {
-			return nil, err
-		}
+		before := factsOf(row.Issue)
 		do(row.Issue)
+		after := factsOf(row.Issue)
 		f.nextID++
-		f.activities[id] = append([]millrace.Activity{{ID: f.nextID, Issue: id, At: f.now.UnixNano(), Author: by, Kind: kind, Data: before, Text: text}}, f.activities[id]...)
+		f.activities[id] = append([]millrace.Activity{{ID: f.nextID, Issue: id, At: f.now.UnixNano(), Author: by, Kind: kind, Data: mustJSON(issue.ActivityData{Before: &before, After: &after}), Text: text}}, f.activities[id]...)
 		out = append(out, issue.Outcome{Issue: id, Changed: true, Activity: f.nextID})
 	}
 	return out, nil
+}
+
+func factsOf(i *millrace.Issue) issue.Facts {
+	return issue.Facts{State: i.State, Resolution: i.Resolution, Ignore: i.Ignore, Owner: i.Owner}
 }
 
 func (f *fakeIssues) Resolve(_ context.Context, _ string, ids []string, by string, in issue.Resolution) ([]issue.Outcome, error) {
@@ -303,11 +325,13 @@ func (f *fakeIssues) UndoActivity(_ context.Context, _, id string, activity int6
 		if a.ID != activity {
 			continue
 		}
-		var old millrace.Issue
-		if err := json.Unmarshal(a.Data, &old); err != nil {
+		d, err := issue.ReadActivity(&a)
+		if err != nil {
 			return nil, err
 		}
-		out, err := f.change([]string{id}, by, "undone", "", func(i *millrace.Issue) { *i = old })
+		out, err := f.change([]string{id}, by, "undone", "", func(i *millrace.Issue) {
+			i.State, i.Resolution, i.Ignore, i.Owner = d.Before.State, d.Before.Resolution, d.Before.Ignore, d.Before.Owner
+		})
 		return &out[0], err
 	}
 	return nil, millrace.Errorf(millrace.ErrNotFound, "there is no activity %d", activity)
