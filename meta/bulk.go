@@ -91,6 +91,21 @@ func (r *records) inTransaction(ctx context.Context, op string, run func(context
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}
-		return tx.Commit()
+		return commit(tx)
 	})
 }
+
+// commit ends a transaction. Of one whose answer was lost the driver may say that
+// the connection is closed, as if it had asked for nothing.
+func commit(tx *sql.Tx) error {
+	if err := tx.Commit(); err != nil {
+		return &commitError{err}
+	}
+	return nil
+}
+
+// commitError is of a transaction that may have happened, unless the database
+// says what was wrong with it.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }

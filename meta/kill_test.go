@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 type database interface {
 	millrace.Commits
 	millrace.Locks
+	millrace.Issues
 	io.Closer
 }
 
@@ -50,8 +51,8 @@ func openSpec(ctx context.Context, kind, where string) (database, error) {
 	return OpenPostgres(ctx, where)
 }
 
-// child does "commit PARTITION KIND WHERE" or "lock NAME KIND WHERE" until it is
-// killed.
+// child does "commit PARTITION KIND WHERE", "issues WORKER KIND WHERE" or "lock
+// NAME KIND WHERE" until it is killed.
 func child(spec string) error {
 	ctx := context.Background()
 	f := strings.SplitN(spec, " ", 4)
@@ -71,6 +72,9 @@ func child(spec string) error {
 		}
 		fmt.Println("held")
 		time.Sleep(time.Hour)
+	}
+	if f[0] == "issues" {
+		return seeForEver(ctx, m, f[1])
 	}
 	partition, err := strconv.Atoi(f[1])
 	if err != nil {

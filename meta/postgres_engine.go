@@ -138,6 +138,9 @@ func mayPass(err error) bool {
 // never sent, or the server says that it was rolled back. What came of a call
 // that was cut off is open, also if a shutdown did it.
 func hasNotHappened(err error) bool {
+	if _, committing := errors.AsType[*commitError](err); committing && !isPgError(err) {
+		return false
+	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return connecting || pgconn.SafeToRetry(err) || isCode(err, readOnlyTransaction, serializationFailure, deadlock)
 }

@@ -69,3 +69,16 @@ func TestPostgresHolderDies(t *testing.T) {
 	takeOver("paused", lockSilence+10*time.Second)
 	holder.kill()
 }
+
+// TestPostgresIssueKills does the same to workers that see exceptions.
+func TestPostgresIssueKills(t *testing.T) {
+	s := pgtest.Start(t)
+	_ = openPostgres(t, s.URL("postgres")).Close()
+	issueKills(t, "postgres", s.URL("postgres"), 15, func(i int) {
+		if i%4 == 3 {
+			s.Kill()
+			time.Sleep(20 * time.Millisecond)
+			s.Restart()
+		}
+	})
+}

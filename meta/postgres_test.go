@@ -92,6 +92,9 @@ func TestPostgres(t *testing.T) {
 		"open at once": testOpenAtOnce, "open failures": testOpenFailures, "prune": testPrune, "clock": testClock,
 		"restored backup": testRestored, "connections cut": testConnectionsCut, "answers lost": testAnswersLost,
 		"server says no": testServerSaysNo, "version before": testVersionBefore, "takeover": testTakeover, "round trips": testRoundTrips,
+		"issue answers lost": testIssueAnswersLost, "issue deadlocks": testIssueDeadlocks, "big reports": testBigReports,
+		"issues beside the version before": testIssuesBesideVersionBefore,
+		"long names of issues":             func(t *testing.T, s *pgtest.Server) { longNames(t, openPostgres(t, schema(t, s))) },
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}

@@ -31,7 +31,7 @@ func (r *records) AddRules(ctx context.Context, v *millrace.RuleVersion, after i
 		if err != nil {
 			return err
 		}
-		if err := tx.Commit(); err != nil {
+		if err := commit(tx); err != nil {
 			return err
 		}
 		v.Version = version

@@ -17,7 +17,7 @@ import (
 const insertKeyBefore = "INSERT INTO keys (id, name, project, scopes, hash, created, revoked) VALUES ($1, $2, $3, $4, $5, $6, $7)"
 
 // A file of the version before keys had limits is brought up to date.
-func TestUpgradeOfKeys(t *testing.T) {
+func TestUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "meta.db")
 	db, err := sql.Open("sqlite", dsn(path, ""))
 	if err != nil {
@@ -45,5 +45,9 @@ func TestUpgradeOfKeys(t *testing.T) {
 	defer func() { _ = m.Close() }()
 	if got, err := m.KeyByHash(t.Context(), want.Hash); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	// Nor had it issues.
+	if seen, _, err := m.See(t.Context(), []millrace.Sighting{metatest.Sighting("a", 1)}, want.Created); err != nil || len(seen) != 1 {
+		t.Errorf("seen %+v, %v", seen, err)
 	}
 }

@@ -93,7 +93,7 @@ func regroupRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 				if i%2 == 1 {
 					from, to = b, a
 				}
-				if err := moveAll(ctx, m, "key-a", from, to); err != nil {
+				if err := MoveKey(ctx, m, "key-a", from, to); err != nil {
 					return err
 				}
 				continue
@@ -106,15 +106,23 @@ func regroupRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 		}
 		return nil
 	})
-	checkSums(t, ctx, m)
+	CheckIssues(t, ctx, m)
 	if of, err := m.IssuesOf(ctx, millrace.DefaultProject, []string{"a"}); err != nil || of["a"] != a {
 		t.Errorf("after an even number of moves: %v, %v", of, err)
 	}
 }
 
-// moveAll moves a key and all that have it, and tries again if there are more by then.
-func moveAll(ctx context.Context, m millrace.Issues, key, from, to string) error {
+// MoveKey moves a key and all that have it, and tries again if there are more by
+// then. ErrConflict: the key belongs to another issue.
+func MoveKey(ctx context.Context, m millrace.Issues, key, from, to string) error {
 	for {
+		keys, err := m.IssueKeys(ctx, millrace.DefaultProject, []string{key})
+		if err != nil {
+			return err
+		}
+		if keys[key] != from {
+			return millrace.Errorf(millrace.ErrConflict, "key %s is in %s", key, keys[key])
+		}
 		list, err := m.Fingerprints(ctx, millrace.DefaultProject, []string{from})
 		if err != nil {
 			return err
@@ -131,8 +139,9 @@ func moveAll(ctx context.Context, m millrace.Issues, key, from, to string) error
 	}
 }
 
-// checkSums compares issues with their fingerprints.
-func checkSums(t *testing.T, ctx context.Context, m millrace.Issues) {
+// CheckIssues compares the issues of the default project with their fingerprints,
+// and these with their keys.
+func CheckIssues(t *testing.T, ctx context.Context, m millrace.Issues) {
 	t.Helper()
 	list, err := m.ListIssues(ctx, millrace.IssueQuery{Project: millrace.DefaultProject})
 	check(t, err)
@@ -163,7 +172,7 @@ func undoRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 			t.Fatalf("%d took it back", wins)
 		}
 	}
-	checkSums(t, ctx, m)
+	CheckIssues(t, ctx, m)
 }
 
 // Of several who change the settings one wins; a key of the settings before
