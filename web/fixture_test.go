@@ -31,6 +31,7 @@ type fixture struct {
 	store *memory.Store
 	query *query.Service
 	fake  *fakeIssues
+	guard *auth.Guard
 }
 
 // noSQL is memory with a table of hosts instead of SQL, which it does not have.
@@ -76,7 +77,7 @@ func newFixture(t testing.TB, set setting) *fixture {
 	if set.guard == nil {
 		set.guard = auth.NewGuard(auth.Options{Require: auth.RequireAuto}, true, nil, now)
 	}
-	f.fake = newFakeIssues(set.now)
+	f.fake, f.guard = newFakeIssues(set.now), set.guard
 	if set.issues != nil {
 		set.issues(f.fake)
 	}
