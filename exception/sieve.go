@@ -90,13 +90,17 @@ func (s *Sieve) down() {
 }
 
 // Holds reports whether the Reservoir has an event that was offered before.
-func (s *Sieve) Holds(p Place) bool {
-	return s.Extreme(p) || len(s.ranks) < s.size || SampleRank(s.seed, p) <= s.ranks[0]
-}
+func (s *Sieve) Holds(p Place) bool { return s.Oldest(p) || s.Newest(p) || s.Chosen(p) }
 
-// Extreme reports whether the event at p is the oldest or the newest.
-func (s *Sieve) Extreme(p Place) bool {
-	return s.any && (s.oldest.place == p || s.newest.place == p)
+// Oldest reports whether the event at p, which was offered, is the oldest.
+func (s *Sieve) Oldest(p Place) bool { return s.any && s.oldest.place == p }
+
+// Newest reports whether the event at p, which was offered, is the newest.
+func (s *Sieve) Newest(p Place) bool { return s.any && s.newest.place == p }
+
+// Chosen reports whether the event at p, which was offered, is among the random ones.
+func (s *Sieve) Chosen(p Place) bool {
+	return s.any && (len(s.ranks) < s.size || SampleRank(s.seed, p) <= s.ranks[0])
 }
 
 // FingerprintHash hashes a fingerprint of a project, for SampleSeed: FNV-1a 64 over

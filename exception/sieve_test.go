@@ -29,8 +29,9 @@ func TestSieveIsReservoir(t *testing.T) {
 			has := map[exception.Place]bool{}
 			oldest, newest, random, _ := r.Samples()
 			has[oldest.Place], has[newest.Place] = true, true
+			chosen := map[exception.Place]bool{}
 			for _, x := range random {
-				has[x.Place] = true
+				has[x.Place], chosen[x.Place] = true, true
 			}
 			if kept != has[p] && !again {
 				t.Fatalf("round %d: offered %v: kept %t, the reservoir %t", round, p, kept, has[p])
@@ -39,8 +40,11 @@ func TestSieveIsReservoir(t *testing.T) {
 				if s.Holds(q) != has[q] {
 					t.Fatalf("round %d: sieve holds %v: %t, the reservoir %t", round, q, s.Holds(q), has[q])
 				}
-				if want := q == oldest.Place || q == newest.Place; s.Extreme(q) != want {
-					t.Fatalf("round %d: %v is extreme: %t", round, q, !want)
+				if s.Oldest(q) != (q == oldest.Place) || s.Newest(q) != (q == newest.Place) {
+					t.Fatalf("round %d: %v is the oldest: %t, the newest: %t", round, q, s.Oldest(q), s.Newest(q))
+				}
+				if s.Chosen(q) != chosen[q] {
+					t.Fatalf("round %d: %v is chosen: %t", round, q, s.Chosen(q))
 				}
 			}
 		}

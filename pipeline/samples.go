@@ -47,7 +47,8 @@ type sampleKey struct {
 // sample is a reservoir.
 type sample struct {
 	exception.Sieve
-	kept int32 // rows stored, or about to be
+	kept   int32 // rows stored, or about to be
+	newest int64 // event time of the last one stored as the newest
 }
 
 // sampleRow is a row that is stored unless it is displaced before the flush.
@@ -177,13 +178,24 @@ func (s *samples) allows(of *sample, rec *millrace.Record, e *millrace.Event) bo
 	switch s.budget.level(rec.Arrived) {
 	case budgetFree:
 		return true
+	case budgetThrifty:
+		at := placeOf(rec, e)
+		return of.Chosen(at) || of.Oldest(at) || of.newer(e.Time)
 	case budgetTight:
-		return of.Extreme(placeOf(rec, e))
+		return of.Oldest(placeOf(rec, e)) || of.Newest(placeOf(rec, e)) && of.newer(e.Time)
 	case budgetLast:
 		return of.kept == 0
 	}
 	return false
 }
+
+// newestEvery is how far the newest events that are stored are apart when the budget is
+// half used up. Each flush stores one otherwise, which in a minute are more than all
+// others.
+const newestEvery = int64(10 * time.Second)
+
+// newer reports whether the newest event is so much newer than the one stored as that.
+func (of *sample) newer(at int64) bool { return of.kept == 0 || at-of.newest >= newestEvery }
 
 // begin notes the record whose rows come next.
 func (s *samples) begin(rec *millrace.Record) {
@@ -217,6 +229,9 @@ func (s *samples) settle(rows *millrace.EventRows, a *accounts) {
 		at := exception.Place{Partition: rows.Partition[r.row], Offset: rows.Offset[r.row], Ordinal: rows.Ordinal[r.row]}
 		if r.of.Holds(at) {
 			o.stored.add(weight)
+			if r.of.Newest(at) {
+				r.of.newest = rows.Time[r.row]
+			}
 			continue
 		}
 		s.dead = append(s.dead, r.row)

@@ -14,10 +14,11 @@ type detailBudget struct {
 type budgetLevel uint8
 
 const (
-	budgetFree  budgetLevel = iota // all details are kept
-	budgetTight                    // from 3/4 on: of the oldest and the newest
-	budgetLast                     // from 7/8 on: of one event of a fingerprint and minute
-	budgetSpent                    // none
+	budgetFree    budgetLevel = iota // all details are kept
+	budgetThrifty                    // from 1/2 on: of the newest not more often than every newestEvery
+	budgetTight                      // from 3/4 on: of the oldest and of the newest only
+	budgetLast                       // from 7/8 on: of one event of a fingerprint and minute
+	budgetSpent                      // none
 )
 
 // budgetMinutes bounds the minutes kept. A partition that lags those of the others by
@@ -43,8 +44,10 @@ func (b *detailBudget) oldest() int64 {
 
 func (b *detailBudget) level(arrived int64) budgetLevel {
 	switch used := b.used[b.minute(arrived)]; {
-	case used < b.limit/4*3:
+	case used < b.limit/2:
 		return budgetFree
+	case used < b.limit/4*3:
+		return budgetThrifty
 	case used < b.limit/8*7:
 		return budgetTight
 	case used < b.limit:

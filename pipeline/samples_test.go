@@ -275,8 +275,23 @@ func TestDetailBudget(t *testing.T) {
 			send(fmt.Sprint("fill", until, "-", i), 30)
 		}
 	}
+	fill(budgetThrifty)
+	send("hot", 100)
+	calm := 0
+	for range 5 { // each flush has a newest one
+		r.pass(time.Second)
+		calm += send("hot", 1) // which is chosen at random now and then
+	}
+	if calm > 3 {
+		t.Errorf("thrifty: %d of 5 newest stored", calm)
+	}
+	r.pass(11 * time.Second)
+	f("thrifty, 10 s later", send("hot", 1), 1)
 	fill(budgetTight)
 	f("tight", send("tight", 100), 2)
+	f("tight again", send("tight", 1), 0)
+	r.pass(11 * time.Second)
+	f("tight, 10 s later", send("tight", 1), 1)
 	fill(budgetLast)
 	f("last", send("last", 100), 1)
 	f("last again", send("last", 100), 0)

@@ -88,16 +88,16 @@ func (s *sightings) begin(key sightKey, e *millrace.Event) *sighting {
 // It copies, and reads nothing: package issue does, of fingerprints that are new.
 func (s *sightings) describe(of *sighting, e *millrace.Event) {
 	before := cap(of.texts) + cap(of.report)
-	typ, message := attrText(e, millrace.AttrType), attrText(e, "exception_message")
-	if message == "" {
-		message = e.Message
+	typ, message, report := attrText(e, millrace.AttrType), attrText(e, "exception_message"), attrText(e, millrace.AttrReport)
+	if message == "" && typ == "" && report == "" {
+		message = e.Message // of others it begins with words of the runtime
 	}
 	of.texts = of.texts[:0]
 	for i, text := range [sightTexts]string{typ, firstLine(message), e.Level, e.Service, e.Source} {
 		of.texts = append(of.texts, cutText(text, maxSightText)...)
 		of.ends[i] = len(of.texts)
 	}
-	of.report = append(of.report[:0], attrText(e, millrace.AttrReport)...)
+	of.report = append(of.report[:0], report...)
 	s.bytes += cap(of.texts) + cap(of.report) - before
 }
 

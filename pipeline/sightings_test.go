@@ -73,7 +73,8 @@ func TestSightingsAgainstOracle(t *testing.T) {
 				for i := range events {
 					e := &events[i]
 					e.Env, e.Release = []string{"", "test"}[rng.IntN(2)], fmt.Sprint("v", rng.IntN(2))
-					e.Message = fmt.Sprintf("\n  first line of %d\r\nsecond", e.Time)
+					e.Message = "Traceback (most recent call last):"
+					e.Set("exception_message", millrace.StringValue(fmt.Sprintf("\n  first line of %d\r\nsecond", e.Time)))
 					if e.Kind != millrace.KindException {
 						continue
 					}
@@ -265,6 +266,43 @@ func TestFitReport(t *testing.T) {
 	if out := fitReport([]byte(strings.Repeat("no report", 10_000))); out != nil {
 		t.Errorf("no report became %d bytes", len(out))
 	}
+}
+
+// TestTitle: the first line of the exception's message, whatever the raw line begins
+// with; that of the line only if nothing is known of the exception.
+func TestTitle(t *testing.T) {
+	told := &toldSightings{}
+	r := newSampleRig(t, DefaultOptions(), told)
+	offset := int64(0)
+	f := func(want string, attrs ...millrace.Attr) {
+		t.Helper()
+		told.all = nil
+		e := thrown("f", 1, 1)
+		e.Message = "Traceback (most recent call last):\n more"
+		e.Attrs = append(attrs, millrace.Attr{Key: millrace.AttrFingerprint, Value: millrace.StringValue("f")})
+		r.fold(0, offset, []millrace.Event{e})
+		offset++
+		r.flush()
+		for _, s := range told.all {
+			if s.Title != want {
+				t.Errorf("title %q, want %q", s.Title, want)
+			}
+		}
+		if len(told.all) != 1 {
+			t.Errorf("told of %d", len(told.all))
+		}
+	}
+	attr := func(key, text string) millrace.Attr {
+		return millrace.Attr{Key: key, Value: millrace.StringValue(text)}
+	}
+	message := attr("exception_message", "order 7\nof two lines")
+	f("order 7", attr(millrace.AttrType, "T"), message)
+	f("order 7", message)
+	f("", attr(millrace.AttrType, "T"))
+	f("", attr(millrace.AttrType, "T"), attr("exception_message", ""))
+	f("", millrace.Attr{Key: millrace.AttrReport, Value: millrace.JSONValue(`{"v":1}`)})
+	f("Traceback (most recent call last):")
+	f("bell", attr("exception_message", "be\x00ll"))
 }
 
 // TestFlushesInTime: sightings do not keep rows from being stored within the interval.
