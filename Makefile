@@ -24,7 +24,7 @@ RACE := ./agent/... ./auth/... ./client/... ./ingest/... ./internal/faultproxy/.
 # others would take minutes under the race detector.
 RACE_ROLLUP := EqualsPrevious|PanicOfWorker|Replan
 
-.PHONY: help build run demo test test-cluster test-clients client-tools cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-search bench-cluster soak fuzz lint fmt clean check-compilers
+.PHONY: help build run demo test test-cluster test-clients client-tools cluster-servers soak-cluster test-fast test-race bench bench-engine bench-load bench-exceptions bench-search bench-cluster soak fuzz lint fmt clean check-compilers
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,7 +99,7 @@ test-fast: check-compilers ## all tests that take seconds
 test-race: check-compilers ## every package under the race detector
 	go test -race ./...
 
-bench: bench-engine bench-load bench-search ## throughput, latency, memory and disk under full load
+bench: bench-engine bench-load bench-exceptions bench-search ## throughput, latency, memory and disk under full load
 
 bench-engine: check-compilers ## the rollup engine by itself
 	MILLRACE_BENCH=1 go test -count=1 -timeout 60m -v -run '^TestEngineBench$$' ./rollup
@@ -109,6 +109,10 @@ bench-engine: check-compilers ## the rollup engine by itself
 bench-load: check-compilers ## the server under full load over HTTP
 	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
 	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
+
+# BENCH_CONFIG=YAML is another configuration of the server; BENCH_PROFILES as above.
+bench-exceptions: check-compilers ## exceptions under load: large, small, counted, a storm
+	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) go test -count=1 -timeout 60m -v -run '^TestBenchExceptions$$' ./cmd/millrace
 
 # BENCH_ROWS=N stores fewer rows than 20,000,000; BENCH_DATA=DIR keeps them for the next run.
 bench-search: check-compilers ## how soon questions are answered over 20 million rows
@@ -120,7 +124,7 @@ bench-cluster: check-compilers ## one process against two nodes with Kafka, Clic
 	  go test -count=1 -timeout 30m -v -run '^TestBench(Cluster|Workers|SideBySide)$$' ./cmd/millrace
 
 soak: check-compilers ## long runs: freshness, disk per row, a hundred kills, a hostile stream
-	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills|Fairness)' ./cmd/millrace
+	MILLRACE_SOAK=1 go test -count=1 -timeout 4h -v -run '^Test(Soak|Kills|ChangesUnderKills|ExceptionsUnderKills|Fairness)' ./cmd/millrace
 	MILLRACE_SOAK=1 go test -count=1 -timeout 1h -v -run '^Test(Hostile|LargeRollups)' ./pipeline
 
 fuzz: check-compilers ## every fuzz target for FUZZTIME each
