@@ -39,6 +39,12 @@ func addCellFilter(c *condition, on func(field string, test func(text string)), 
 		c.add("true")
 		return
 	}
+	if field, values := oneOf(f); len(values) > 1 {
+		on(field, func(text string) {
+			c.add("("+text+" IN (?"+strings.Repeat(", ?", len(values)-1)+"))", values...)
+		})
+		return
+	}
 	switch f.Op {
 	case millrace.FilterAnd, millrace.FilterOr:
 		op, start := " AND ", "(true"
@@ -60,6 +66,25 @@ func addCellFilter(c *condition, on func(field string, test func(text string)), 
 	default:
 		on(f.Field, func(text string) { addComparison(c, text, f) })
 	}
+}
+
+// oneOf returns the field and values of a filter that says "one of these", nil
+// values for another: as one test of the dimension's values it costs what one
+// equality does, where a test for each, of many fingerprints, takes minutes.
+func oneOf(f *millrace.Filter) (field string, values []any) {
+	if f.Op != millrace.FilterOr {
+		return "", nil
+	}
+	for _, s := range f.Sub {
+		if s.Op != millrace.FilterEq || s.Field != f.Sub[0].Field {
+			return "", nil
+		}
+		values = append(values, s.Value)
+	}
+	if len(f.Sub) > 0 {
+		field = f.Sub[0].Field
+	}
+	return field, values
 }
 
 func addComparison(c *condition, text string, f *millrace.Filter) {
