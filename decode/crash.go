@@ -73,6 +73,8 @@ func splitCrash(p *Pieces, _, body []byte, lim Limits) error {
 		return nil
 	case len(item) > int(lim.MaxEvent):
 		return millrace.Errorf(millrace.ErrTooLarge, "a crash report of %d bytes; the limit is %d, as it is stored as one event", len(item), lim.MaxEvent)
+	case bytes.HasPrefix(item, []byte("\x1f\x8b")):
+		return millrace.Errorf(millrace.ErrInvalid, "the body is no crash report that is known: it begins like gzip; send Content-Encoding: gzip")
 	case crashForm(item) == "":
 		return millrace.Errorf(millrace.ErrInvalid, "the body is no crash report that is known: "+
 			"it is no text, does not begin with %q, and is no tombstone (protocol buffer)", plcrashMagic)

@@ -42,7 +42,6 @@ func crashTextForm(b []byte) string {
 	return form
 }
 
-
 // eachLine calls f for every line, without blanks around it, until it returns false.
 func eachLine(b []byte, f func(line []byte) bool) {
 	for len(b) > 0 {

@@ -69,7 +69,7 @@ func (d *Decoder) crashObject(f *crashFacts, b []byte) {
 			return end
 		}
 		switch string(key) {
-		case "system", "report", "bundleInfo", "diagnosticMetaData":
+		case "system", "report", "bundleInfo", "diagnosticMetaData", "metaData":
 			if b[at] == '{' {
 				d.crashObject(f, b[at:end])
 			}

@@ -101,8 +101,9 @@ func TestCrashBounds(t *testing.T) {
 	var b millrace.Batch
 	for body, want := range map[string]string{
 		strings.Repeat("x", int(DefaultMaxEvent)+1): "too_large",
-		"\x7fELF\x00\x00":                      "no crash report that is known",
-		"MDMP\x93\xa7\x00\x00":                 "no crash report that is known",
+		"\x7fELF\x00\x00":      "no crash report that is known",
+		"MDMP\x93\xa7\x00\x00": "no crash report that is known",
+		"\x1f\x8b\x08\x00\x00": "Content-Encoding: gzip",
 	} {
 		if _, err := crashEvent(t, &b, []byte(body)); err == nil || !strings.Contains(fmt.Sprint(millrace.ErrorCode(err), err), want) {
 			t.Errorf("%.10q: %v", body, err)

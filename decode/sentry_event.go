@@ -25,9 +25,8 @@ import (
 //     sentry.type. The headers of the envelope are envelope.sent_at and so on; its
 //     sdk is left out if the event has the same.
 //
-// Each is stored once but for frames: the attribute frames has those of the
-// exception raised last, exception everything as sent, with source lines and
-// variables. null is absent. Of two fields that end with one name the last wins.
+// Each is stored once but for frames: the Report has them, and exception and threads
+// everything as sent, with source lines and variables. null is absent. Of two fields that end with one name the last wins.
 
 // sentryState is the decoder's state for one event, kept for its memory.
 type sentryState struct {
@@ -36,6 +35,7 @@ type sentryState struct {
 
 	// Where in b a value begins, 0 for absent.
 	logentry, message, threads, stack, images int
+	used                                      int // the stack that the exceptions took from a thread
 
 	service, app string // by tag, and by contexts.app
 	serviceRank  uint8
@@ -150,7 +150,7 @@ func (d *Decoder) sentryMember(e *millrace.Event, s *sentryState, key []byte, at
 func (d *Decoder) sentryName(key string) string {
 	switch key {
 	case "time", "project", "source", "kind", "service", "host", "env", "level", "release", "trace_id", "message", "weight",
-		millrace.AttrType, millrace.AttrFingerprint, millrace.AttrFrames, millrace.AttrTimeOriginal, attrLevelOriginal,
+		millrace.AttrType, millrace.AttrFingerprint, millrace.AttrFrames, millrace.AttrReport, millrace.AttrErrorClass, millrace.AttrTimeOriginal, attrLevelOriginal,
 		"cause", "exception_message", "timestamp", "environment", "server_name":
 		return d.joinName("sentry", key)
 	}

@@ -17,6 +17,9 @@ import (
 // one behind it. Of Java and Python, whose SDKs cut a type in two, type is
 // module.Type as these languages print it.
 //
+// threads are kept with their stacks, but for the stack of the one that crashed,
+// which is the exception's.
+//
 // stacktrace.frames has the oldest call first; ours is the innermost. A frame's
 // file is filename, or abs_path; its module is module, or package (the path of a
 // native image, by which its frames are told from the system's); in_app is false unless it is said to be true. Where
@@ -31,6 +34,7 @@ type sentryReport struct {
 	exceptions []sentryException
 	frames     []millrace.Frame // of all, oldest call first in each
 	images     []sentryImage
+	counts     []int // frames of each thread, behind those of the exceptions
 }
 
 type sentryException struct {
@@ -55,7 +59,7 @@ func (r *sentryReport) reset() {
 	clear(r.exceptions)
 	clear(r.frames)
 	clear(r.images)
-	r.exceptions, r.frames, r.images = r.exceptions[:0], r.frames[:0], r.images[:0]
+	r.exceptions, r.frames, r.images, r.counts = r.exceptions[:0], r.frames[:0], r.images[:0], r.counts[:0]
 }
 
 // sentryExceptions reads {"values": [...]}, a list, or one exception.
@@ -232,18 +236,21 @@ func (d *Decoder) sentryReport(s *sentryState) *millrace.Report {
 	if len(r.exceptions) == 0 && !crashed {
 		return nil
 	}
+	own := len(r.frames) // of the exceptions
+	threads := d.sentryThreads(s)
 	for i := range r.frames {
 		if r.frames[i].Address != 0 {
 			d.sentryImages(s)
 			break
 		}
 	}
-	out := &millrace.Report{Language: sentryLanguage(s.platform)}
+	out := &millrace.Report{Language: sentryLanguage(s.platform), Threads: threads}
 	all := make([]millrace.Exception, max(1, len(r.exceptions)))
 	frames := slices.Clone(r.frames)
+	r.placeThreads(threads, frames[own:])
 	if len(r.exceptions) == 0 {
-		slices.Reverse(frames)
-		all[0].Frames = frames
+		all[0].Frames = frames[:own:own]
+		slices.Reverse(all[0].Frames)
 		out.Exception = &all[0]
 		return out
 	}
@@ -354,6 +361,7 @@ func (d *Decoder) sentryThread(s *sentryState) (exceptions []sentryException, cr
 		return r.exceptions, false
 	}
 	d.sentryStack(s, stack)
+	s.used = stack
 	if n > 0 {
 		r.exceptions[n-1].from, r.exceptions[n-1].to = 0, len(r.frames)
 	}

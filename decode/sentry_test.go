@@ -176,8 +176,12 @@ func TestSentryExceptions(t *testing.T) {
 		`{"crashed":true,"stacktrace":{"frames":[{"instruction_addr":"0x10f0","package":"/usr/lib/libx.so"},{"instruction_addr":"0x2004"}]}}]},`+
 		`"debug_meta":{"images":[{"image_addr":"0x2000","image_size":16,"debug_id":"AB-CD","code_file":"/bin/app"},{"image_addr":"0x1000","image_size":4096,"code_id":"ef01"}]}}`,
 		`{"language":"native","exception":{"type":"SIGSEGV","frames":[{"module":"/bin/app","build":"abcd","address":8196,"offset":4,"in_app":false},`+
-			`{"module":"/usr/lib/libx.so","build":"ef01","address":4336,"offset":240,"in_app":false}]}}`)
-	f(`{"threads":[{"crashed":true,"stacktrace":{"frames":[{"raw_function":"f"}]}}]}`, `{"exception":{"frames":[{"function":"f","in_app":false}]}}`)
+			`{"module":"/usr/lib/libx.so","build":"ef01","address":4336,"offset":240,"in_app":false}]},"threads":[{"frames":[{"function":"no","in_app":false}]},{"crashed":true}]}`)
+	f(`{"threads":[{"crashed":true,"stacktrace":{"frames":[{"raw_function":"f"}]}}]}`, `{"exception":{"frames":[{"function":"f","in_app":false}]},"threads":[{"crashed":true}]}`)
+	f(`{"exception":{"values":[{"type":"E"}]},"threads":{"values":[{"id":7,"name":"main","current":true,"state":"RUNNABLE","stacktrace":{"frames":[{"function":"a"},{"function":"b"}]}},`+
+		`{"id":"8","stacktrace":{"frames":[{"function":"c"},{"function":"d"}]}},null,{"id":9}]}}`,
+		`{"exception":{"type":"E","frames":[{"function":"b","in_app":false},{"function":"a","in_app":false}]},"threads":[{"id":"7","name":"main","state":"RUNNABLE"},`+
+			`{"id":"8","frames":[{"function":"d","in_app":false},{"function":"c","in_app":false}]},{"id":"9"}]}`)
 	f(`{"threads":[{"current":true,"stacktrace":{"frames":[{"raw_function":"f"}]}}]}`, `null`)
 	f(`{"exception":{"values":[null]}}`, `null`)
 }

@@ -98,8 +98,11 @@ func readANR(r *millrace.Report, text string) {
 	e := &millrace.Exception{Type: "ANR"}
 	s := lines{text: text}
 	var cur *millrace.Thread
+	process := ""
 	for s.next() {
 		switch {
+		case strings.HasPrefix(s.line, "Cmd line: ") && process == "":
+			process = s.line[len("Cmd line: "):]
 		case strings.HasPrefix(s.line, `"`) && s.indent == 0:
 			cur = anrThread(r, s.line)
 		case strings.HasPrefix(s.line, "Subject: ") && e.Message == "":
@@ -121,6 +124,9 @@ func readANR(r *millrace.Report, text string) {
 	if len(e.Frames) == 0 && len(r.Threads) < 2 && e.Message == "" {
 		r.Threads = nil
 		return
+	}
+	if e.Message == "" && process != "" {
+		e.Message = "process " + process
 	}
 	r.Exception, r.Language, r.Mechanism = e, langJava, "anr"
 }
