@@ -85,8 +85,8 @@ func (r *records) fingerprintsOf(ctx context.Context, q querier, project string,
 	}
 	query := `SELECT f.project, f.fingerprint, f.key, f.issue, f.first_seen, f.first_release, f.type, f.title, f.culprit, f.level, f.service, f.language,
 		s.last_seen, s.last_release
-		FROM n CROSS JOIN issue_fingerprints f JOIN issue_sights s ON s.project = f.project AND s.fingerprint = f.fingerprint
-		WHERE ` + where + " ORDER BY f.issue, f.first_seen, f.fingerprint"
+		FROM n CROSS JOIN issue_fingerprints f CROSS JOIN issue_sights s
+		WHERE s.project = f.project AND s.fingerprint = f.fingerprint AND ` + where + " ORDER BY f.issue, f.first_seen, f.fingerprint"
 	var out []millrace.IssueFingerprint
 	err := r.selectRows(ctx, q, namesOf(project, issues), query, func(scan func(...any) error) error {
 		var f millrace.IssueFingerprint
