@@ -29,8 +29,9 @@ type world struct {
 	offset  int64
 }
 
-// newWorld returns an empty world; nil stores are those in memory.
-func newWorld(t testing.TB, store millrace.Store, issues millrace.Issues) *world {
+// newWorld returns an empty world; nil stores are those in memory, no sets those of
+// the defaults.
+func newWorld(t testing.TB, store millrace.Store, issues millrace.Issues, sets ...[]string) *world {
 	t.Helper()
 	if store == nil {
 		store = memory.New()
@@ -40,6 +41,9 @@ func newWorld(t testing.TB, store millrace.Store, issues millrace.Issues) *world
 	}
 	defs := rollup.Defaults()
 	at := slices.IndexFunc(defs, func(d rollup.Definition) bool { return d.Name == Rollup })
+	if len(sets) > 0 {
+		defs[at].Sets = sets
+	}
 	var v millrace.Violations
 	compiled := rollup.Compile(defs[at], "exceptions", &v)
 	ok(t, v.Err())

@@ -1,0 +1,114 @@
+package issue
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/duckdb"
+	"github.com/millrace/millrace/meta"
+)
+
+// BenchmarkList asks for pages of 10,000 issues with 50,000 fingerprints in real
+// stores.
+func BenchmarkList(b *testing.B) {
+	const prints, perIssue, events = 50_000, 5, 150_000
+	w := largeWorld(b, prints, perIssue, events)
+	r := w.lastDays(7)
+	for _, c := range []struct {
+		name string
+		req  ListRequest
+	}{
+		{"all", ListRequest{}},
+		{"phases", ListRequest{Phases: []string{"new", "ongoing", "regressed"}, Sparkline: true}},
+		{"text", ListRequest{Text: "T0001"}},
+		{"users", ListRequest{Order: OrderUsers}},
+		{"trend", ListRequest{Order: OrderTrend}},
+	} {
+		c.req.Project, c.req.Range, c.req.Env = testProject, r, EnvAll
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				page, err := w.service.List(b.Context(), c.req)
+				ok(b, err)
+				if len(page.Rows) < 10 || c.req.Text == "" && page.Total < prints/perIssue*9/10 {
+					b.Fatalf("%d rows of %d", len(page.Rows), page.Total)
+				}
+			}
+		})
+	}
+	b.Run("detail", func(b *testing.B) {
+		id := millrace.IssueID(testProject, w.firstKey())
+		for b.Loop() {
+			_, err := w.service.Get(b.Context(), testProject, id, "", r)
+			ok(b, err)
+		}
+	})
+}
+
+func (w *world) firstKey() string {
+	keys, err := w.issues.IssueKeys(w.t.Context(), testProject, nil)
+	ok(w.t, err)
+	for k := range keys {
+		return k
+	}
+	return ""
+}
+
+// largeWorld is a world on DuckDB and SQLite with issues of several fingerprints.
+func largeWorld(b *testing.B, prints, perIssue, events int) *world {
+	b.Helper()
+	dir := b.TempDir()
+	store, err := duckdb.Open(b.Context(), duckdb.DefaultOptions(), filepath.Join(dir, "store"), time.Now, slog.New(slog.DiscardHandler))
+	ok(b, err)
+	b.Cleanup(func() { _ = store.Close() })
+	people, err := meta.Open(b.Context(), filepath.Join(dir, "meta"))
+	ok(b, err)
+	b.Cleanup(func() { _ = people.Close() })
+	// The sets that answer are those of the defaults; the others would only take time.
+	f := []string{"project", "env", "fingerprint"}
+	w := newWorld(b, store, people, f, append(slices.Clone(f), "release"), append(slices.Clone(f), "host"), append(slices.Clone(f), "service"))
+	w.service.fresh.most = prints
+	started := time.Now()
+	_, err = w.service.Regroup(b.Context(), testProject, Grouping{Rules: groupings[1].Rules}, "ann", "")
+	ok(b, err)
+	rnd := rand.New(rand.NewPCG(1, 1))
+	var list []millrace.Event
+	var seen []millrace.Sighting
+	for n := range events {
+		k := n
+		if n >= prints {
+			k = rnd.IntN(prints)
+		}
+		e := thrown{
+			fingerprint: fmt.Sprintf("2:%016x", k), typ: fmt.Sprintf("T%05d", k/perIssue), env: "production", service: "api",
+			host: fmt.Sprint("host", k%30), release: "1.0", user: fmt.Sprint("user", rnd.IntN(5000)),
+			at: w.clock.now.Add(-time.Duration(rnd.Int64N(int64(14 * day)))), weight: 1,
+		}
+		event := e.event(testProject)
+		if n < prints {
+			report, _ := event.Attr(millrace.AttrReport)
+			seen = append(seen, millrace.Sighting{
+				Project: testProject, Fingerprint: e.fingerprint, Env: e.env, First: event.Time, Last: w.clock.now.UnixNano(),
+				Type: e.typ, Title: "it broke", Report: []byte(report.String()),
+			})
+		}
+		list = append(list, event)
+	}
+	for part := range slices.Chunk(seen, 5000) {
+		ok(b, w.service.See(b.Context(), part))
+	}
+	b.Logf("%v for issues", time.Since(started))
+	w.engine.Fold(w.clock.now.UnixNano(), list)
+	ok(b, store.WriteCells(b.Context(), w.engine.Drain().Cells, &millrace.Commit{Sink: millrace.SinkRollup}))
+	for more := true; more; {
+		more, err = store.Maintain(b.Context(), w.clock.now)
+		ok(b, err)
+	}
+	b.Logf("%v for all", time.Since(started))
+	return w
+}
