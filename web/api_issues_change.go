@@ -33,9 +33,13 @@ func (b *actionBody) check() error {
 		name, of string
 		set      bool
 	}{
-		{"release", "resolve", b.Release != ""}, {"next", "resolve", b.Next},
-		{"until", "ignore", b.Until != ""}, {"occurrences", "ignore", b.Occurrences != 0}, {"users", "ignore", b.Users != 0},
-		{"owner", "assign", b.Owner != ""}, {"text", "note", b.Text != ""},
+		{"release", "resolve", b.Release != ""},
+		{"next", "resolve", b.Next},
+		{"until", "ignore", b.Until != ""},
+		{"occurrences", "ignore", b.Occurrences != 0},
+		{"users", "ignore", b.Users != 0},
+		{"owner", "assign", b.Owner != ""},
+		{"text", "note", b.Text != ""},
 	} {
 		if f.set && f.of != b.Action {
 			return millrace.Errorf(millrace.ErrInvalid, "%s belongs to %s, not to %s", f.name, f.of, b.Action)

@@ -61,3 +61,36 @@ func TestIssuePagesInBrowser(t *testing.T) {
 		}
 	}
 }
+
+// TestActingInBrowser selects by keyboard, acts by a menu, and takes it back.
+func TestActingInBrowser(t *testing.T) {
+	b := browsertest.Start(t)
+	f := newFixture(t, setting{now: time.Now().UTC(), lines: 1, issues: (*fakeIssues).loadFaults})
+	p := b.Open(t, f.URL+"/exceptions", browsertest.View{Width: 1440, Height: 900})
+	p.Eval("document.body.focus()", nil)
+	p.Key("j")
+	p.Key("x")
+	p.Key("j")
+	p.Key("x")
+	p.Wait("document.querySelector('.selected').textContent === '2 selected'")
+	p.Eval("[...document.querySelectorAll('summary')].find(s => s.textContent.includes('Ignore')).click()", nil)
+	p.Screenshot(filepath.Join(shots(t), "selected.png"), false)
+	p.Eval("document.querySelector('input[name=occurrences]').focus()", nil)
+	for _, key := range []string{"5", "0", "Enter"} {
+		p.Key(key)
+	}
+	p.Wait("document.querySelector('.flash')?.innerText.includes('2 issues ignored until 50 more came')")
+	p.Eval("document.querySelector('.flash button').click()", nil)
+	p.Wait("document.querySelector('.flash')?.innerText.includes('2 changes taken back')")
+	p.Eval("document.querySelector('#all').click()", nil)
+	p.Wait("document.querySelectorAll('.issues input:checked').length === document.querySelectorAll('.issues tbody tr').length")
+	// A filter applies by itself, and the page stays one page.
+	p.Eval("window.stayed = 1; const s = document.querySelector('select[name=order]'); s.value = 'last_seen'; s.dispatchEvent(new Event('change', {bubbles: true}))", nil)
+	p.Wait("new URLSearchParams(location.search).get('order') === 'last_seen' && window.stayed")
+	p.Key("j")
+	p.Key("o")
+	p.Wait("location.pathname.startsWith('/issues/') && document.querySelectorAll('.plot canvas').length === 1 && window.stayed")
+	p.Key("j")
+	p.Wait("document.querySelector('.position').innerText.startsWith('2 of') && location.search.includes('at=')")
+	p.NoErrors()
+}

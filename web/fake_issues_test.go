@@ -113,7 +113,8 @@ func (f *fakeIssues) find(id string) *issue.Row {
 }
 
 func (f *fakeIssues) Projects(context.Context) ([]string, error) { return []string{"default"}, f.err }
-func (f *fakeIssues) Production(env string) bool                 { return env == "" || env == "production" }
+
+func (f *fakeIssues) Production(env string) bool { return env == "" || env == "production" }
 
 func (f *fakeIssues) List(_ context.Context, req issue.ListRequest) (*issue.Page, error) {
 	f.asked = append(f.asked, req)

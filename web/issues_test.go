@@ -197,12 +197,20 @@ func TestIssueScopes(t *testing.T) {
 		key, method, path string
 		status            int
 	}{
-		{"", "GET", "/api/v1/issues", 401}, {reader, "GET", "/api/v1/issues", 200}, {reader, "GET", at, 200},
-		{reader, "GET", at + "?project=other", 403}, {foreign, "GET", at, 404}, {foreign, "GET", at + "?project=default", 403},
+		{"", "GET", "/api/v1/issues", 401},
+		{reader, "GET", "/api/v1/issues", 200},
+		{reader, "GET", at, 200},
+		{reader, "GET", at + "?project=other", 403},
+		{foreign, "GET", at, 404},
+		{foreign, "GET", at + "?project=default", 403},
 		{foreign, "GET", "/api/v1/exceptions/types?project=default", 403},
-		{reader, "POST", at + "/resolve", 403}, {reader, "POST", "/api/v1/issues/bulk", 403}, {reader, "POST", "/api/v1/issues/regroup", 403},
-		{reader, "PUT", "/api/v1/issues/settings", 403}, {reader, "POST", "/api/v1/issues/changes/1/undo", 403},
-		{admin, "POST", at + "/resolve", 200}, {admin, "GET", at + "?project=other", 404},
+		{reader, "POST", at + "/resolve", 403},
+		{reader, "POST", "/api/v1/issues/bulk", 403},
+		{reader, "POST", "/api/v1/issues/regroup", 403},
+		{reader, "PUT", "/api/v1/issues/settings", 403},
+		{reader, "POST", "/api/v1/issues/changes/1/undo", 403},
+		{admin, "POST", at + "/resolve", 200},
+		{admin, "GET", at + "?project=other", 404},
 	} {
 		res, body := f.do(t, c.method, c.path, "", "Authorization", "Bearer "+c.key)
 		if res.StatusCode != c.status {

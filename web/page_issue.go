@@ -258,8 +258,10 @@ func issueShares(v *view, d *issue.Detail) []*panel {
 		title, label, field string
 		list                []issue.Share
 	}{
-		{"Releases", "Release", "release", d.Releases}, {"Hosts", "Host", "host", d.Hosts},
-		{"Environments", "Environment", "env", d.Environments}, {"Services", "Service", "service", d.Services},
+		{"Releases", "Release", "release", d.Releases},
+		{"Hosts", "Host", "host", d.Hosts},
+		{"Environments", "Environment", "env", d.Environments},
+		{"Services", "Service", "service", d.Services},
 	} {
 		p := &panel{Title: b.title, Wide: "4"}
 		p.Table = shareTable(b.label, b.list, func(value string) string {

@@ -205,8 +205,12 @@ func typeRow(v *view, t *issue.Types, r *issue.TypeRow, top int64) row {
 		name = cell{Text: "(none)", Dim: true, Link: v.logs(`kind:exception NOT type:*`)}
 	}
 	return row{Share: float64(r.Count) / float64(max(1, top)), Bad: true, Cells: []cell{
-		name, {HTML: spark(trimSpark(r.Series), "red")}, text(formatCount(r.Count)), was,
-		{Text: delta, Bad: mood == "bad"}, users, hostsCell(v, r), {HTML: firstIn(t, r)},
+		name,
+		{HTML: spark(trimSpark(r.Series), "red")},
+		text(formatCount(r.Count)), was,
+		{Text: delta, Bad: mood == "bad"},
+		users, hostsCell(v, r),
+		{HTML: firstIn(t, r)},
 		{Text: "Logs", Dim: true, Link: v.logs("kind:exception " + query.Term(millrace.AttrType, r.Type))},
 	}}
 }

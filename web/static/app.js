@@ -167,6 +167,9 @@
   document.addEventListener("htmx:finally:request", () => { loading(false); quiet = false; schedule(); });
   document.addEventListener("htmx:before:swap", (e) => {
     const answer = e.detail.ctx?.response;
+    // Another page has no place for the focus, and Chromium 156 crashes where the
+    // focused link is moved about while one page becomes another.
+    if (answer?.raw && new URL(answer.raw.url).pathname !== path && document.activeElement?.matches("a")) document.activeElement.blur();
     // A session that has ended leads to the login form, which is a page of its own.
     if (answer?.raw?.redirected && new URL(answer.raw.url).pathname === "/login") {
       e.preventDefault();
