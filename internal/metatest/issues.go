@@ -251,20 +251,20 @@ func seeEmptyTexts(t *testing.T, ctx context.Context, m millrace.Issues) {
 
 // seeMany tells of more than one statement or array of parameters would bear.
 func seeMany(t *testing.T, ctx context.Context, m millrace.Issues) {
-	const n = 3000
+	const n = 2100
 	list := make([]millrace.Sighting, n)
 	for i := range list {
 		list[i] = Sighting(fmt.Sprintf("%04d", i), int64(i+1))
-		list[i].Key = fmt.Sprintf("k%d", i%1000)
+		list[i].Key = fmt.Sprintf("k%d", i%700)
 	}
 	seen := see(t, m, list...)
-	if len(seen) != 1000 {
-		t.Fatalf("%d issues, want 1000", len(seen))
+	if len(seen) != 700 {
+		t.Fatalf("%d issues, want 700", len(seen))
 	}
 	for _, s := range seen {
 		i := s.Sightings[0]
-		if !s.Created || !slices.Equal(s.Sightings, []int{i, i + 1000, i + 2000}) || s.Issue.Fingerprints != 3 ||
-			s.Issue.FirstSeen != list[i].First || s.Issue.LastSeen != list[i+2000].Last || s.Issue.Title != list[i].Title {
+		if !s.Created || !slices.Equal(s.Sightings, []int{i, i + 700, i + 1400}) || s.Issue.Fingerprints != 3 ||
+			s.Issue.FirstSeen != list[i].First || s.Issue.LastSeen != list[i+1400].Last || s.Issue.Title != list[i].Title {
 			t.Fatalf("seen %+v of %+v", s, s.Issue)
 		}
 	}

@@ -85,7 +85,7 @@ func changeRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 func regroupRace(t *testing.T, ctx context.Context, m millrace.Issues) {
 	a, b := issueOf("a"), issueOf("b")
 	see(t, m, Sighting("a", 1), Sighting("b", 1), Sighting("c", 1))
-	const rounds = 30
+	const rounds = 12
 	race(t, 3, func(w int) error {
 		for i := range rounds {
 			if w == 0 {

@@ -163,7 +163,7 @@ func (o *issuesModel) regroup(r *millrace.Regrouping) millrace.Code {
 
 // randomIssues does the same to an implementation and to the model, and compares.
 func randomIssues(t *testing.T, ctx context.Context, m millrace.Issues) {
-	const seed, operations = 12, 300
+	const seed, operations = 12, 200
 	rnd := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // tests repeat
 	o := &issuesModel{fingerprints: map[string]*modelFingerprint{}, keys: map[string]string{}, issues: map[string]*millrace.Issue{}}
 	for i := range operations {
@@ -178,7 +178,7 @@ func randomIssues(t *testing.T, ctx context.Context, m millrace.Issues) {
 		if t.Failed() {
 			t.Fatalf("at operation %d", i)
 		}
-		if i%10 == 0 {
+		if i%20 == 0 {
 			o.compare(t, ctx, m)
 		}
 	}
