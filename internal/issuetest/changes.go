@@ -135,11 +135,11 @@ func (m *Memory) Regroup(_ context.Context, r *millrace.Regrouping, activities .
 // after is keys and changed fingerprints as moves make them.
 type after struct {
 	keys   map[string]string
-	prints map[string]*print
+	prints map[string]*row
 }
 
 func (p *project) moved(moves []millrace.Move) (*after, error) {
-	a := &after{maps.Clone(p.keys), map[string]*print{}}
+	a := &after{maps.Clone(p.keys), map[string]*row{}}
 	movedKeys := map[string]bool{}
 	for _, v := range moves {
 		if v.Fingerprint == "" {

@@ -28,7 +28,7 @@ type Memory struct {
 type project struct {
 	issues      map[string]*millrace.Issue
 	keys        map[string]string // to issue
-	prints      map[string]*print
+	prints      map[string]*row
 	sights      map[[2]string]*millrace.Sight
 	releases    map[string]*millrace.IssueRelease
 	activities  []millrace.Activity
@@ -36,7 +36,7 @@ type project struct {
 	settings    millrace.IssueSettings
 }
 
-type print struct {
+type row struct {
 	millrace.IssueFingerprint
 	report []byte
 }
@@ -57,7 +57,7 @@ func (m *Memory) project(name string) *project {
 	p := m.projects[name]
 	if p == nil {
 		p = &project{
-			issues: map[string]*millrace.Issue{}, keys: map[string]string{}, prints: map[string]*print{},
+			issues: map[string]*millrace.Issue{}, keys: map[string]string{}, prints: map[string]*row{},
 			sights: map[[2]string]*millrace.Sight{}, releases: map[string]*millrace.IssueRelease{},
 		}
 		p.settings.Project = name
@@ -138,7 +138,7 @@ func (m *Memory) See(_ context.Context, sightings []millrace.Sighting, now time.
 
 // introduce makes the row of a fingerprint that is new, of the first sighting that
 // has a key of the settings as they are; nil if none has.
-func (m *Memory) introduce(p *project, all []millrace.Sighting, fingerprint string, now time.Time, created map[*millrace.Issue]bool) *print {
+func (m *Memory) introduce(p *project, all []millrace.Sighting, fingerprint string, now time.Time, created map[*millrace.Issue]bool) *row {
 	for i := range all {
 		s := &all[i]
 		if s.Project != p.settings.Project || s.Fingerprint != fingerprint || s.Key == "" || s.Settings != p.settings.Version {
@@ -156,7 +156,7 @@ func (m *Memory) introduce(p *project, all []millrace.Sighting, fingerprint stri
 				Project: s.Project, Issue: id, At: now.UnixNano(), Author: "millrace", Kind: "created", Data: []byte("{}"),
 			}})
 		}
-		f := &print{report: slices.Clone(s.Report)}
+		f := &row{report: slices.Clone(s.Report)}
 		f.Project, f.Fingerprint, f.Key, f.Issue = s.Project, s.Fingerprint, s.Key, id
 		f.FirstSeen = math.MaxInt64 // every sighting is earlier
 		p.prints[s.Fingerprint] = f
@@ -166,7 +166,7 @@ func (m *Memory) introduce(p *project, all []millrace.Sighting, fingerprint stri
 }
 
 // saw notes times, texts, environments and releases.
-func (p *project) saw(f *print, s *millrace.Sighting) {
+func (p *project) saw(f *row, s *millrace.Sighting) {
 	if earlier(s, &f.IssueFingerprint) {
 		f.FirstSeen, f.FirstRelease = s.First, s.FirstRelease
 		f.Type, f.Title, f.Level, f.Service = s.Type, s.Title, s.Level, s.Service
@@ -203,8 +203,8 @@ func (p *project) sawRelease(name string, at int64) {
 }
 
 // of returns the fingerprints of an issue by first seen.
-func (p *project) of(issue string) []*print {
-	var out []*print
+func (p *project) of(issue string) []*row {
+	var out []*row
 	for _, f := range p.prints {
 		if f.Issue == issue {
 			out = append(out, f)
@@ -214,11 +214,11 @@ func (p *project) of(issue string) []*print {
 	return out
 }
 
-func (f *print) texts() []string {
+func (f *row) texts() []string {
 	return []string{f.Type, f.Title, f.Culprit, f.Level, f.Service, f.Language}
 }
 
-func byFirst(a, b *print) int {
+func byFirst(a, b *row) int {
 	return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.Fingerprint, b.Fingerprint))
 }
 
@@ -230,7 +230,7 @@ func (p *project) refresh(id string) {
 	if len(own) == 0 {
 		return
 	}
-	f := slices.MinFunc(own, func(a, b *print) int {
+	f := slices.MinFunc(own, func(a, b *row) int {
 		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.FirstRelease, b.FirstRelease), slices.Compare(a.texts(), b.texts()))
 	})
 	i.Type, i.Title, i.Culprit, i.Level, i.Service, i.Language = f.Type, f.Title, f.Culprit, f.Level, f.Service, f.Language
@@ -348,13 +348,13 @@ func (m *Memory) Fingerprints(_ context.Context, project string, issues []string
 	if err := m.enter("Fingerprints"); err != nil {
 		return nil, err
 	}
-	var all []*print
+	var all []*row
 	for _, f := range m.project(project).prints {
 		if issues == nil || slices.Contains(issues, f.Issue) {
 			all = append(all, f)
 		}
 	}
-	slices.SortFunc(all, func(a, b *print) int { return cmp.Or(strings.Compare(a.Issue, b.Issue), byFirst(a, b)) })
+	slices.SortFunc(all, func(a, b *row) int { return cmp.Or(strings.Compare(a.Issue, b.Issue), byFirst(a, b)) })
 	var out []millrace.IssueFingerprint
 	for _, f := range all {
 		out = append(out, f.IssueFingerprint)
