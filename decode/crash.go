@@ -169,8 +169,16 @@ func (d *Decoder) crashInto(e *millrace.Event, f *crashFacts) {
 		e.Release = f.release
 	}
 	for _, a := range [...]struct{ key, value string }{
-		{"os", f.os}, {"os_version", f.osVersion}, {"device", f.device}, {"device_id", f.deviceID}, {"bundle_id", f.bundle},
-		{"app_build", f.build}, {"process", f.process}, {"pid", f.pid}, {"arch", f.arch}, {"incident_id", f.incident},
+		{"os", f.os},
+		{"os_version", f.osVersion},
+		{"device", f.device},
+		{"device_id", f.deviceID},
+		{"bundle_id", f.bundle},
+		{"app_build", f.build},
+		{"process", f.process},
+		{"pid", f.pid},
+		{"arch", f.arch},
+		{"incident_id", f.incident},
 	} {
 		if a.value != "" {
 			e.Extend().SetString(a.key, a.value)

@@ -61,17 +61,27 @@ func TestCrashFacts(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"apple", plistCrash, `exception fatal 2020-03-28T01:06:51Z "demo" "3.5" 192.0.2.7 os=iPhone OS os_version=13.3.1 (17D50) device=iPhone9,2 device_id=k7 bundle_id=im.zorro.demo app_build=12 process=demo pid=3769 arch=ARM-64 (Native) incident_id=5C32 crash_format=apple`},
 		{"a Mac's version is the other way round", strings.NewReplacer("iPhone OS 13.3.1 (17D50)", "macOS 13.0 (22A380)").Replace(plistCrash), `exception fatal 2020-03-28T01:06:51Z "demo" "12" 192.0.2.7 os=macOS os_version=13.0 (22A380) device=iPhone9,2 device_id=k7 bundle_id=im.zorro.demo app_build=3.5 process=demo pid=3769 arch=ARM-64 (Native) incident_id=5C32 crash_format=apple`},
-		{"ips", `{"app_name":"Shop","timestamp":"2022-06-01 10:00:00.00 +0200","app_version":"2.1","bug_type":"309","os_version":"macOS 13.0 (22A380)","incident_id":"I1","bundleID":"a.b"}` + "\n" +
-			`{"pid":7,"procName":"Shop","cpuType":"ARM-64","modelCode":"Mac14,2","osVersion":{"train":"macOS 13.0","build":"22A380"},"bundleInfo":{"CFBundleVersion":"77"},"threads":[],"usedImages":[],"crashReporterKey":"k"}`,
-			`exception fatal 2022-06-01T08:00:00Z "Shop" "2.1" 192.0.2.7 os=macOS os_version=13.0 (22A380) device=Mac14,2 device_id=k bundle_id=a.b app_build=77 pid=7 arch=ARM-64 incident_id=I1 crash_format=ips`},
-		{"kscrash", `{"crash":{"error":{}},"report":{"id":"R","timestamp":"2016-11-07T23:17:23Z","process_name":"T"},"system":{"CFBundleShortVersionString":"1.0","CFBundleVersion":"9","CFBundleIdentifier":"o.T","system_name":"iOS","system_version":"9.3","machine":"iPhone5,1"},"user":{"id":"u1"}}`,
-			`exception fatal 2016-11-07T23:17:23Z "T" "1.0" 192.0.2.7 os=iOS os_version=9.3 device=iPhone5,1 bundle_id=o.T app_build=9 process=T incident_id=R user={"id":"u1"} crash_format=kscrash`},
-		{"metrickit", `{"timeStampEnd":"2020-10-01 12:00:00 +0000","crashDiagnostics":[{"diagnosticMetaData":{"appVersion":"4.2","appBuildVersion":"42","osVersion":"iPhone OS 14.0 (18A373)","deviceType":"iPhone12,1","bundleIdentifier":"x.y"},"callStackTree":{}},{"diagnosticMetaData":{"appVersion":"no"}}]}`,
-			`exception fatal 2020-10-01T12:00:00Z "x.y" "4.2" 192.0.2.7 os=iPhone OS os_version=14.0 (18A373) device=iPhone12,1 bundle_id=x.y app_build=42 crash_format=metrickit`},
-		{"tombstone", "*** *** *** *** ***\nBuild fingerprint: 'google/sdk/emu64a:13/TE1A/9:userdebug/dev-keys'\nABI: 'arm64'\nTimestamp: 2023-04-04 22:06:31.064728684+0200\npid: 5, tid: 6, name: t  >>> com.shop <<<\nsignal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0\n",
-			`exception fatal 2023-04-04T20:06:31Z "com.shop" "" 192.0.2.7 os=Android os_version=13 device=emu64a process=com.shop pid=5 arch=arm64 crash_format=tombstone`},
-		{"anr", "----- pid 28941 at 2023-04-04 22:06:31.064728684+0200 -----\nCmd line: com.shop\nBuild fingerprint: 'google/sdk/emu64a:13/TE1A/9:userdebug/dev-keys'\nABI: 'arm64'\n\nDALVIK THREADS (2):\n\"main\" prio=5 tid=1 Runnable\n  at a.B.c(B.java:1)\n",
-			`exception fatal 2023-04-04T20:06:31Z "com.shop" "" 192.0.2.7 os=Android os_version=13 device=emu64a process=com.shop pid=28941 arch=arm64 crash_format=anr`},
+		{
+			"ips", `{"app_name":"Shop","timestamp":"2022-06-01 10:00:00.00 +0200","app_version":"2.1","bug_type":"309","os_version":"macOS 13.0 (22A380)","incident_id":"I1","bundleID":"a.b"}` + "\n" +
+				`{"pid":7,"procName":"Shop","cpuType":"ARM-64","modelCode":"Mac14,2","osVersion":{"train":"macOS 13.0","build":"22A380"},"bundleInfo":{"CFBundleVersion":"77"},"threads":[],"usedImages":[],"crashReporterKey":"k"}`,
+			`exception fatal 2022-06-01T08:00:00Z "Shop" "2.1" 192.0.2.7 os=macOS os_version=13.0 (22A380) device=Mac14,2 device_id=k bundle_id=a.b app_build=77 pid=7 arch=ARM-64 incident_id=I1 crash_format=ips`,
+		},
+		{
+			"kscrash", `{"crash":{"error":{}},"report":{"id":"R","timestamp":"2016-11-07T23:17:23Z","process_name":"T"},"system":{"CFBundleShortVersionString":"1.0","CFBundleVersion":"9","CFBundleIdentifier":"o.T","system_name":"iOS","system_version":"9.3","machine":"iPhone5,1"},"user":{"id":"u1"}}`,
+			`exception fatal 2016-11-07T23:17:23Z "T" "1.0" 192.0.2.7 os=iOS os_version=9.3 device=iPhone5,1 bundle_id=o.T app_build=9 process=T incident_id=R user={"id":"u1"} crash_format=kscrash`,
+		},
+		{
+			"metrickit", `{"timeStampEnd":"2020-10-01 12:00:00 +0000","crashDiagnostics":[{"diagnosticMetaData":{"appVersion":"4.2","appBuildVersion":"42","osVersion":"iPhone OS 14.0 (18A373)","deviceType":"iPhone12,1","bundleIdentifier":"x.y"},"callStackTree":{}},{"diagnosticMetaData":{"appVersion":"no"}}]}`,
+			`exception fatal 2020-10-01T12:00:00Z "x.y" "4.2" 192.0.2.7 os=iPhone OS os_version=14.0 (18A373) device=iPhone12,1 bundle_id=x.y app_build=42 crash_format=metrickit`,
+		},
+		{
+			"tombstone", "*** *** *** *** ***\nBuild fingerprint: 'google/sdk/emu64a:13/TE1A/9:userdebug/dev-keys'\nABI: 'arm64'\nTimestamp: 2023-04-04 22:06:31.064728684+0200\npid: 5, tid: 6, name: t  >>> com.shop <<<\nsignal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0\n",
+			`exception fatal 2023-04-04T20:06:31Z "com.shop" "" 192.0.2.7 os=Android os_version=13 device=emu64a process=com.shop pid=5 arch=arm64 crash_format=tombstone`,
+		},
+		{
+			"anr", "----- pid 28941 at 2023-04-04 22:06:31.064728684+0200 -----\nCmd line: com.shop\nBuild fingerprint: 'google/sdk/emu64a:13/TE1A/9:userdebug/dev-keys'\nABI: 'arm64'\n\nDALVIK THREADS (2):\n\"main\" prio=5 tid=1 Runnable\n  at a.B.c(B.java:1)\n",
+			`exception fatal 2023-04-04T20:06:31Z "com.shop" "" 192.0.2.7 os=Android os_version=13 device=emu64a process=com.shop pid=28941 arch=arm64 crash_format=anr`,
+		},
 		{"plcrash", string(plcrash), `exception fatal 2015-11-03T11:12:00Z "my" "2.0" 192.0.2.7 os=iOS os_version=9.1 bundle_id=a.b.c process=my crash_format=plcrashreporter`},
 		{"text", "panic: no\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:1\n", `exception fatal 2026-11-22T12:00:00Z "phones" "" 192.0.2.7 crash_format=text`},
 		{"no JSON", `{"crash":`, `exception fatal 2026-11-22T12:00:00Z "phones" "" 192.0.2.7 crash_format=text`},

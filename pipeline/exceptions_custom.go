@@ -49,8 +49,9 @@ func customFingerprint(e *millrace.Event, k *known) string {
 
 // fingerprintPart replaces a variable.
 func fingerprintPart(e *millrace.Event, k *known, part string) string {
-	name, ok := strings.CutPrefix(strings.TrimSpace(part), "{{")
-	if name, ok = strings.CutSuffix(name, "}}"); !ok {
+	name, opens := strings.CutPrefix(strings.TrimSpace(part), "{{")
+	name, closes := strings.CutSuffix(name, "}}")
+	if !opens || !closes {
 		return part
 	}
 	switch strings.TrimSpace(name) {
