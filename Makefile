@@ -91,7 +91,7 @@ client-tools:
 
 test-clients: build client-tools ## tests with real clients: collectors, shippers, SDKs
 	cd internal/clienttest && MILLRACE_CLIENTS=1 MILLRACE_BINARY=$(CURDIR)/$(BIN) go test -count=1 -timeout 15m ./...
-	MILLRACE_CLIENTS=1 go test -count=1 -timeout 5m -run '^TestKcat$$' ./cmd/millrace
+	MILLRACE_CLIENTS=1 go test -count=1 -timeout 5m -run '^Test(Kcat|SDKPages)$$' ./cmd/millrace
 
 test-fast: check-compilers ## all tests that take seconds
 	go test -short ./...
