@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -51,9 +52,53 @@ func (c *demoCmd) Run(e *env) error {
 	}})
 	return gen.Feed(e.ctx, g, gen.FeedOptions{
 		Server: c.Server, Key: c.Key, Rate: c.Rate, Start: start,
-		Now: e.now, After: time.After, History: c.progress(e),
+		Now: e.now, After: time.After, History: c.history(e, api),
 	})
 }
+
+// history shows the progress, and when the history is sent marks an issue as
+// resolved that is going to come back.
+func (c *demoCmd) history(e *env, api *client.Client) func(done float64) {
+	progress := c.progress(e)
+	return func(done float64) {
+		if done == 1 {
+			if err := c.resolve(e.ctx, api); err != nil && e.ctx.Err() == nil {
+				fmt.Fprintf(e.stderr, "no issue is marked as resolved: %v\n", err)
+			}
+		}
+		progress(done)
+	}
+}
+
+// resolve marks the most frequent issue as resolved, unless one was regressed by an
+// earlier run. Its next event brings it back.
+func (c *demoCmd) resolve(ctx context.Context, api *client.Client) error {
+	list := func(state string) (ids []string, err error) {
+		var page struct {
+			Issues []struct{ ID string }
+		}
+		err = api.Do(ctx, http.MethodGet, "/api/v1/issues", url.Values{"state": {state}, "limit": {"1"}}, nil, &page)
+		for _, i := range page.Issues {
+			ids = append(ids, i.ID)
+		}
+		return ids, err
+	}
+	ids, err := list("regressed,resolved")
+	for wait := demoIssueWait; err == nil && len(ids) == 0 && wait > 0; wait -= time.Second {
+		if ids, err = list("open"); len(ids) > 0 && err == nil {
+			return api.Do(ctx, http.MethodPost, "/api/v1/issues/"+ids[0]+"/resolve", nil, nil, nil)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+	return err
+}
+
+// demoIssueWait is how long the server may take to count the history.
+const demoIssueWait = 20 * time.Second
 
 // ready waits until the server answers that it is.
 func (c *demoCmd) ready(ctx context.Context, api *client.Client) error {

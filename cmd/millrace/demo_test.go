@@ -80,6 +80,15 @@ func TestDemoFillsThePages(t *testing.T) {
 	if n := in.sql("SELECT sum(pv) FROM rollup_traffic WHERE granularity = '1m' AND dimension_set = ''")[0][0]; n != kinds["access"] {
 		t.Errorf("the rollup counts %s of %s accesses", n, kinds["access"])
 	}
+	languages := map[string]bool{}
+	for name := range in.issueIDs(number(t, in.sql("SELECT sum(count) FROM rollup_exceptions WHERE granularity = '1m' AND dimension_set = 'fingerprint'")[0][0])) {
+		for language, part := range map[string]string{"java": "java.", "python": "KeyError", "go": "runtime error", "node": "TypeError"} {
+			languages[language] = languages[language] || strings.Contains(name, part)
+		}
+	}
+	if out := in.issuesCLI("", "list", "--state", "regressed,resolved"); len(languages) != 4 || !strings.Contains(out, "(1 row)") {
+		t.Errorf("issues of %v; resolved:\n%s", languages, out)
+	}
 	demo(t, in)
 	if second := settle(); second > first+first/2 {
 		t.Errorf("the second run sent %s events after %d", fmt.Sprint(second-first), first)

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/config"
 	"github.com/millrace/millrace/decode"
+	"github.com/millrace/millrace/exception"
 	"github.com/millrace/millrace/memory"
 	"github.com/millrace/millrace/pipeline"
 	"github.com/millrace/millrace/queue"
@@ -53,7 +54,7 @@ func newOracle(t *testing.T, rollups, path, source string, now func() time.Time)
 		t.Fatal(err)
 	}
 	defer q.Close()
-	p := pipeline.New(cfg.Pipeline, pipeline.Deps{Queue: q, Store: o.store, Rollups: o.rollups, Now: now, Log: log})
+	p := pipeline.New(cfg.Pipeline, pipeline.Deps{Queue: q, Store: o.store, Rollups: o.rollups, Fingerprint: exception.LatestVersion, Now: now, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
