@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace"
 )
@@ -119,4 +121,38 @@ func BenchmarkListed(b *testing.B) {
 			b.ReportMetric(float64(n), "found")
 		})
 	}
+}
+
+// BenchmarkWriteExceptions stores flushes of 500 exceptions of 50 KB with reports of
+// a third of that, and reports the CPU time of a megabyte, and what of it the index
+// takes.
+func BenchmarkWriteExceptions(b *testing.B) {
+	const n = 500
+	db := openTest(b)
+	rows := mixedRows(n, 0, 1, 1, 50_000)
+	b.SetBytes(int64(rows.Bytes()))
+	b.ReportAllocs()
+	cpu := cpuTime()
+	for b.Loop() {
+		if err := db.WriteEvents(b.Context(), rows, &millrace.Commit{Sink: millrace.SinkEvents}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	mb := float64(b.N) * float64(rows.Bytes()) / 1e6
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1e3/mb, "cpu-ms/MB")
+	b.StopTimer()
+	started := time.Now()
+	builder := newBlockBuilder("t", 0)
+	builder.add(rows, 0, n)
+	b.ReportMetric(float64(time.Since(started).Microseconds())/1e3/(float64(rows.Bytes())/1e6), "index-ms/MB")
+	b.ReportMetric(float64(peakMemory(b))/1e6, "peak-MB")
+}
+
+// peakMemory is the greatest resident size of the process so far.
+func peakMemory(b *testing.B) int64 {
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		b.Fatal(err)
+	}
+	return ru.Maxrss << 10
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/client"
@@ -87,8 +88,12 @@ func Search(ctx context.Context, s *Server, job SearchJob) (*SearchResult, error
 	if err != nil {
 		return nil, err
 	}
+	f, err := someFaults(ctx, c, have.From.Add(searchHours/2*time.Hour))
+	if err != nil {
+		return nil, err
+	}
 	r := &SearchResult{Rows: have.Rows, Storing: have.Storing}
-	for _, q := range searchQuestions(have.From, have.Needle, trace) {
+	for _, q := range append(searchQuestions(have.From, have.Needle, trace), faultQuestions(have.From, f)...) {
 		a, err := q.measure(ctx, c, job.Asks)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.name, err)
@@ -142,16 +147,27 @@ func storeSearchRows(ctx context.Context, s *Server, c *client.Client, job Searc
 	if other, have.Needle, err = sendLogs(ctx, s.URL, job.Rows/logShare, have.From); err != nil {
 		return have, err
 	}
-	lines := float64(job.Rows - other)
+	lines := float64(job.Rows - other - job.Rows/faultShare)
 	load := Load{Rate: job.Rate, For: time.Duration(lines / job.Rate * 1e9), Hours: searchHours, From: have.From}
 	senders, err := load.Prepare(s.URL)
 	if err != nil {
 		return have, err
 	}
+	type result struct {
+		n   int64
+		err error
+	}
+	faults := make(chan result, 1)
+	go func() {
+		n, err := sendFaults(ctx, s.URL, job.Rows/faultShare, have.From, load.For)
+		faults <- result{n, err}
+	}()
 	sent, err := senders.Run(ctx)
-	if err != nil {
+	got := <-faults
+	if err = errors.Join(err, got.err); err != nil {
 		return have, err
 	}
+	other += got.n
 	have.Rows = sent.Lines + other
 	_, err = Drained(ctx, c, have.Rows)
 	have.Storing = time.Since(started)
@@ -222,12 +238,40 @@ func anyTrace(ctx context.Context, c *client.Client, to time.Time) (string, erro
 type searchQuestion struct {
 	name string
 	want time.Duration
-	ask  func(ctx context.Context, c *client.Client) (found int, err error)
+	ask  asks
+}
+
+// asks asks a server, and returns how much it found.
+type asks func(ctx context.Context, c *client.Client) (found int, err error)
+
+// daySpan are the parameters of a query over all that is stored.
+func daySpan(from time.Time, q string) url.Values {
+	return url.Values{"q": {q}, "from": {from.Format(time.RFC3339)}, "to": {from.Add(24 * time.Hour).Format(time.RFC3339)}}
+}
+
+// newest asks for the newest events that match.
+func newest(from time.Time, q string, limit int) asks {
+	return func(ctx context.Context, c *client.Client) (int, error) {
+		v := daySpan(from, q)
+		v.Set("limit", strconv.Itoa(limit))
+		l, err := c.Logs(ctx, v)
+		if err != nil {
+			return 0, err
+		}
+		return len(l.Events), nil
+	}
+}
+
+// histogram asks how many events match, by time.
+func histogram(from time.Time, q string) func(ctx context.Context, c *client.Client) error {
+	return func(ctx context.Context, c *client.Client) error {
+		return c.Do(ctx, http.MethodGet, "/api/v1/logs/histogram", daySpan(from, q), nil, nil)
+	}
 }
 
 func searchQuestions(from time.Time, needle, trace string) []searchQuestion {
 	const ms = time.Millisecond
-	rollup := func(params string) func(context.Context, *client.Client) (int, error) {
+	rollup := func(params string) asks {
 		return func(ctx context.Context, c *client.Client) (int, error) {
 			values, err := url.ParseQuery(params)
 			if err != nil {
@@ -240,23 +284,10 @@ func searchQuestions(from time.Time, needle, trace string) []searchQuestion {
 			return len(t.Rows), nil
 		}
 	}
-	span := func(q string) url.Values {
-		return url.Values{"q": {q}, "from": {from.Format(time.RFC3339)}, "to": {from.Add(24 * time.Hour).Format(time.RFC3339)}}
-	}
-	logs := func(q string) func(context.Context, *client.Client) (int, error) {
+	logs := func(q string) asks { return newest(from, q, 100) }
+	both := func(q string) asks {
 		return func(ctx context.Context, c *client.Client) (int, error) {
-			v := span(q)
-			v.Set("limit", "100")
-			l, err := c.Logs(ctx, v)
-			if err != nil {
-				return 0, err
-			}
-			return len(l.Events), nil
-		}
-	}
-	both := func(q string) func(context.Context, *client.Client) (int, error) {
-		return func(ctx context.Context, c *client.Client) (int, error) {
-			if err := c.Do(ctx, http.MethodGet, "/api/v1/logs/histogram", span(q), nil, nil); err != nil {
+			if err := histogram(from, q)(ctx, c); err != nil {
 				return 0, err
 			}
 			return logs(q)(ctx, c)
