@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/exception"
 	"github.com/millrace/millrace/internal/issuetest"
+	"github.com/millrace/millrace/meta"
 )
 
 const testProject = "shop"
@@ -80,7 +82,14 @@ func TestUndoingAllGivesTheFirstAnswer(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
-			s, c := newTest(issuetest.New(), nil)
+			var store millrace.Issues = issuetest.New()
+			if seed%10 == 0 {
+				people, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"))
+				must(t, err)
+				t.Cleanup(func() { _ = people.Close() })
+				store = people
+			}
+			s, c := newTest(store, nil)
 			plain, _ := newTest(issuetest.New(), nil)
 			w := &walk{t: t, s: s, plain: plain, c: c, rnd: rnd}
 			for range 100 {
