@@ -67,7 +67,7 @@ func BenchmarkListed(b *testing.B) {
 	eq := func(field, v string) *millrace.Filter {
 		return &millrace.Filter{Op: millrace.FilterEq, Field: field, Value: v}
 	}
-	any := func(from, n uint64) *millrace.Filter {
+	anyOf := func(from, n uint64) *millrace.Filter {
 		f := &millrace.Filter{Op: millrace.FilterOr}
 		for i := range n {
 			f.Sub = append(f.Sub, eq("fingerprint", benchPrint(from+i)))
@@ -78,11 +78,11 @@ func BenchmarkListed(b *testing.B) {
 		name string
 		f    *millrace.Filter
 	}{
-		{"most frequent", any(0, 1)},
-		{"rare", any(1500, 1)},
-		{"three hundred rare", any(1500, 300)},
-		{"three hundred", any(0, 300)},
-		{"none", any(5000, 1)},
+		{"most frequent", anyOf(0, 1)},
+		{"rare", anyOf(1500, 1)},
+		{"three hundred rare", anyOf(1500, 300)},
+		{"three hundred", anyOf(0, 300)},
+		{"none", anyOf(5000, 1)},
 	} {
 		q := millrace.EventQuery{From: math.MinInt64, To: math.MaxInt64, Limit: 100, Project: "default", Filter: &millrace.Filter{
 			Op: millrace.FilterAnd, Sub: []*millrace.Filter{eq("kind", "exception"), c.f, eq("env", "prod")},

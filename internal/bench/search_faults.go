@@ -95,7 +95,7 @@ func someFaults(ctx context.Context, c *client.Client, to time.Time) (f faults, 
 
 func faultQuestions(from time.Time, f faults) []searchQuestion {
 	const ms = time.Millisecond
-	one := func(print string) string { return `kind:exception fingerprint:"` + print + `"` }
+	one := func(id string) string { return `kind:exception fingerprint:"` + id + `"` }
 	some := `kind:exception fingerprint:("` + strings.Join(f.some, `" OR "`) + `")`
 	counted := func(q string) asks {
 		return func(ctx context.Context, c *client.Client) (int, error) { return 0, histogram(from, q)(ctx, c) }

@@ -12,7 +12,7 @@ import (
 // testFingerprints: the events of a few fingerprints are found among those of all,
 // page by page, in a project and a range of time, and are counted by step.
 func testFingerprints(t *testing.T, s millrace.Store) {
-	print := func(i int) string { return fmt.Sprintf("v2:%016x", i) }
+	faultID := func(i int) string { return fmt.Sprintf("v2:%016x", i) }
 	var all []ev
 	for flush := range 5 {
 		var rows []ev
@@ -21,7 +21,7 @@ func testFingerprints(t *testing.T, s millrace.Store) {
 			e := ev{
 				time: Base.UnixNano() + int64(n*7919%3000)*1e9, kind: millrace.KindException, message: "at a.B.c", weight: int64(1 + n%3),
 				project: []string{"default", "shop"}[n%2], offset: int64(flush), ordinal: int32(n),
-				attrs: attrs("type", "io.Timeout", "fingerprint", print(n*n%97), "exception_report", `{"fingerprint":"v2:0000000000000001"}`),
+				attrs: attrs("type", "io.Timeout", "fingerprint", faultID(n*n%97), "exception_report", `{"fingerprint":"v2:0000000000000001"}`),
 			}
 			switch {
 			case n%5 == 0: // most events are none
@@ -44,7 +44,7 @@ func testFingerprints(t *testing.T, s millrace.Store) {
 	eq := func(field, value string) *millrace.Filter {
 		return &millrace.Filter{Op: millrace.FilterEq, Field: field, Value: value}
 	}
-	any := func(prints ...string) *millrace.Filter {
+	anyOf := func(prints ...string) *millrace.Filter {
 		f := &millrace.Filter{Op: millrace.FilterOr}
 		for _, p := range prints {
 			f.Sub = append(f.Sub, eq("fingerprint", p))
@@ -53,7 +53,7 @@ func testFingerprints(t *testing.T, s millrace.Store) {
 	}
 	var many []string
 	for i := range 40 { // more take the oracle seconds
-		many = append(many, print(i*2))
+		many = append(many, faultID(i*2))
 	}
 	exception := eq("kind", "exception")
 	stored := readEvents(t, s, allEvents())
@@ -65,14 +65,14 @@ func testFingerprints(t *testing.T, s millrace.Store) {
 		fields[i] = fieldOf(&stored[i])
 	}
 	for _, f := range []*millrace.Filter{
-		eq("fingerprint", print(1)), eq("fingerprint", print(0)), eq("fingerprint", "nope"), eq("fingerprint", ""), eq("fingerprint", "1"),
-		eq("fingerprint", `a "quoted" \ one`), any(print(1), print(4), "nope"), any(many...),
+		eq("fingerprint", faultID(1)), eq("fingerprint", faultID(0)), eq("fingerprint", "nope"), eq("fingerprint", ""), eq("fingerprint", "1"),
+		eq("fingerprint", `a "quoted" \ one`), anyOf(faultID(1), faultID(4), "nope"), anyOf(many...),
 	} {
 		for _, f := range []*millrace.Filter{
 			f,
 			{Op: millrace.FilterAnd, Sub: []*millrace.Filter{exception, f}},
-			{Op: millrace.FilterAnd, Sub: []*millrace.Filter{f, eq("project", "shop"), {Op: millrace.FilterNot, Sub: []*millrace.Filter{eq("fingerprint", print(4))}}}},
-			{Op: millrace.FilterOr, Sub: []*millrace.Filter{f, eq("fingerprint", print(9))}},
+			{Op: millrace.FilterAnd, Sub: []*millrace.Filter{f, eq("project", "shop"), {Op: millrace.FilterNot, Sub: []*millrace.Filter{eq("fingerprint", faultID(4))}}}},
+			{Op: millrace.FilterOr, Sub: []*millrace.Filter{f, eq("fingerprint", faultID(9))}},
 			{Op: millrace.FilterNot, Sub: []*millrace.Filter{f}},
 		} {
 			sameAsMatch(t, s, stored, fields, millrace.EventQuery{From: allEvents().From, To: allEvents().To, Filter: f})
