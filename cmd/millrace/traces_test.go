@@ -102,13 +102,16 @@ type storedTrace struct {
 	lines                      int // of the trace
 }
 
+// allSamples keeps every exception with its details.
+const allSamples = "pipeline: {flush_interval: 100ms, rollup_interval: 200ms, exceptions: {samples: 1000}}\n"
+
 // TestTraces: every line of a stack trace in the real logs is in exactly one
 // event, which is an exception with its type and frames, and the view and the
 // rollup count these events.
 func TestTraces(t *testing.T) {
 	files := traceFiles(t, "app-logs/elastic-kafka/kafka0", "app-logs/filebeat-modules/elasticsearch",
 		"app-logs/filebeat-modules/kafka", "app-logs/lnav", "exceptions/raw-traces")
-	in := boot(t, "", "query: {sql_rows: 100000}\n")
+	in := boot(t, "", "query: {sql_rows: 100000}\n"+allSamples)
 	sent, lines := 0, 0
 	for _, f := range files {
 		n := in.post("source="+f.source+"&service="+f.source, f.body)
@@ -153,7 +156,7 @@ func TestTraces(t *testing.T) {
 func (in *instance) tracesOf(f traceFile) []storedTrace {
 	in.t.Helper()
 	var out []storedTrace
-	for _, row := range in.sql(`SELECT kind, coalesce(attrs->>'type', ''), coalesce(json_array_length(attrs->'frames'), 0), message FROM events WHERE source = '` + f.source + `'`) {
+	for _, row := range in.sql(`SELECT kind, coalesce(attrs->>'type', ''), coalesce(json_array_length(attrs->'$.exception_report.exception.frames'), 0), message FROM events WHERE source = '` + f.source + `'`) {
 		tr := storedTrace{row[0], row[1], row[2], row[3], 0}
 		for _, n := range countFrames(tr.message) {
 			tr.lines += n
@@ -229,13 +232,13 @@ func TestTracesInJSON(t *testing.T) {
 			want = append(want, []string{o.Message, typ, strconv.Itoa(frames)})
 		}
 	}
-	in := boot(t, "", "")
+	in := boot(t, "", allSamples)
 	sent := in.post("source=es", string(body))
 	if sent != objects {
 		t.Errorf("%d events accepted, the file has %d objects", sent, objects)
 	}
 	in.drain(sent)
-	got := in.sql("SELECT message, type, json_array_length(frames) FROM exceptions ORDER BY time, ordinal")
+	got := in.sql("SELECT message, type, json_array_length(attrs->'$.exception_report.exception.frames') FROM exceptions ORDER BY time, ordinal")
 	if fmt.Sprint(got) != fmt.Sprint(want) || len(want) < 2 {
 		t.Errorf("exceptions\n got %q\nwant %q", got, want)
 	}
@@ -244,7 +247,7 @@ func TestTracesInJSON(t *testing.T) {
 // TestTracesInFields: a trace in a field of a JSON or logfmt line, its line
 // breaks escaped, makes that line an exception.
 func TestTracesInFields(t *testing.T) {
-	in := boot(t, "", "")
+	in := boot(t, "", allSamples)
 	traces := map[string]string{
 		"java.io.IOException":              "java.io.IOException: disk\n\tat com.shop.Cart.save(Cart.java:12)\n\tat com.shop.Main.main(Main.java:3)",
 		"ValueError":                       "Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in <module>\n    f()\n  File \"/app/a.py\", line 1, in f\n    raise ValueError('x')\nValueError: x",
@@ -267,7 +270,7 @@ func TestTracesInFields(t *testing.T) {
 	for typ := range traces {
 		want[typ+" 2"] = sent / len(traces)
 	}
-	equalCounts(t, "types and frames", in.sqlMap("SELECT type || ' ' || json_array_length(frames), count(*) FROM exceptions GROUP BY 1"), want)
+	equalCounts(t, "types and frames", in.sqlMap("SELECT type || ' ' || json_array_length(attrs->'$.exception_report.exception.frames'), count(*) FROM exceptions GROUP BY 1"), want)
 	for _, row := range in.sql("SELECT service, message, attrs FROM events WHERE kind <> 'exception'") {
 		t.Errorf("no exception: %q", row)
 	}

@@ -20,7 +20,7 @@ import (
 // where nobody else does, and it tells its own server what it did.
 func TestSentryBrowser(t *testing.T) {
 	chromium := Require(t, "chromium")[0]
-	s := Start(t, "")
+	s := Start(t, allSamples)
 	dir := t.TempDir()
 	if err := os.Symlink(filepath.Join(JS(t), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)

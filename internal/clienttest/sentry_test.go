@@ -20,6 +20,9 @@ func dsn(s *Server) string {
 	return "http://" + s.Key() + "@" + s.Addr + "/322657246"
 }
 
+// allSamples keeps every exception with its details, so that each can be found.
+const allSamples = "pipeline: {exceptions: {samples: 1000}}\n"
+
 // sentryProgram is a program that throws errors and captures them with an SDK. It
 // gets how many at most, the milliseconds between them, and the name of a file
 // that appears when it is to end, as arguments. It prints "sent ID" for each that
@@ -123,7 +126,7 @@ func testSentry(t *testing.T, s *Server, c sentryCase) {
 		t.Fatalf("%d sent, %d answered with 200, want %d\n%s", len(p.sent), len(p.acked), n, s.Log())
 	}
 	s.Wait(n, "SELECT count(*) FROM exceptions")
-	for i, row := range s.SQL("SELECT type, message, level, env, release, service, attrs->>'cause', frames->0->>'function', frames->0->>'file', frames->0->>'in_app' FROM exceptions ORDER BY message") {
+	for i, row := range s.SQL("SELECT type, message, level, env, release, service, attrs->>'cause', f->>'function', f->>'file', f->>'in_app' FROM (SELECT *, attrs->'$.exception_report.exception.frames[0]' AS f FROM exceptions) ORDER BY message") {
 		want := []string{c.typ, fmt.Sprintf("%s: no stock for order %03d", c.typ, i), "error", "prod", "shop@1.4.2", "shop", c.cause, c.function}
 		if !slices.Equal(row[:8], want) || !strings.HasSuffix(row[8], c.file) || row[9] != "true" {
 			t.Fatalf("row %d\n%q, want\n%q in …%s", i, row, want, c.file)
@@ -173,7 +176,7 @@ func writeFile(t *testing.T, dir, name, text string) string {
 }
 
 func TestSentryPython(t *testing.T) {
-	s := Start(t, "")
+	s := Start(t, allSamples)
 	program := writeFile(t, t.TempDir(), "shop.py", `
 import sys, time, json, os
 from sentry_sdk.transport import HttpTransport
@@ -254,7 +257,7 @@ async function shop(count, gap) {
 
 func TestSentryNode(t *testing.T) {
 	node := Require(t, "node")[0]
-	s := Start(t, "")
+	s := Start(t, allSamples)
 	dir := t.TempDir()
 	if err := os.Symlink(filepath.Join(JS(t), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
@@ -275,7 +278,7 @@ process.exit(0);
 // The program in Go is built outside of this module's folder, by its go.mod.
 func TestSentryGo(t *testing.T) {
 	gotool := Require(t, "go")[0]
-	s := Start(t, "")
+	s := Start(t, allSamples)
 	dir := t.TempDir()
 	program := writeFile(t, dir, "main.go", `package main
 
