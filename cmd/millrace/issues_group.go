@@ -9,9 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/config"
 	"github.com/millrace/millrace/issue"
 )
 
@@ -125,7 +124,7 @@ func readYAML(e *env, file string, into any) error {
 	if err != nil {
 		return err
 	}
-	asJSON, err := yaml.YAMLToJSON(text)
+	asJSON, err := config.JSON(text)
 	if err != nil {
 		return &millrace.Error{Code: millrace.ErrInvalid, Message: file + ": " + err.Error()}
 	}
@@ -286,7 +285,7 @@ func (c *issuesSettingsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	text, err := yaml.JSONToYAML(asJSON)
+	text, err := config.YAML(asJSON)
 	if err != nil {
 		return fmt.Errorf("BUG: settings as YAML: %w", err)
 	}

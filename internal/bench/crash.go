@@ -64,17 +64,17 @@ type CrashSent struct {
 
 // crashSender sends a load with several requests under way.
 type crashSender struct {
-	load   *CrashLoad
-	url    string
-	id     string // of the client: its requests are numbered
-	http   *http.Client
-	mu     sync.Mutex
-	pools  []*gen.Crashes // one for each request under way
-	begun  time.Time
-	handed int64 // exceptions
-	seq    int64
-	sent   CrashSent
-	times  []time.Duration
+	load    *CrashLoad
+	url     string
+	id      string // of the client: its requests are numbered
+	http    *http.Client
+	mu      sync.Mutex
+	pools   []*gen.Crashes // one for each request under way
+	started time.Time
+	handed  int64 // exceptions
+	seq     int64
+	sent    CrashSent
+	times   []time.Duration
 }
 
 // prepare makes what is sent, which takes a while and memory.
@@ -99,24 +99,24 @@ func (l *CrashLoad) prepare(url string) *crashSender {
 // run sends until the load's time is over. Every request that was begun is ended:
 // what is counted is what the server said it has.
 func (s *crashSender) run(ctx context.Context) (CrashSent, error) {
-	s.begun = time.Now()
+	s.started = time.Now()
 	errs := make([]error, s.load.Senders)
 	var wg sync.WaitGroup
 	for i := range s.load.Senders {
 		wg.Go(func() { errs[i] = s.each(ctx, s.pools[i]) })
 	}
 	wg.Wait()
-	s.sent.Elapsed = time.Since(s.begun)
+	s.sent.Elapsed = time.Since(s.started)
 	s.sent.Requested = NewQuantiles(s.times)
 	return s.sent, errors.Join(errs...)
 }
 
 // each sends requests one after the other.
 func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
-	last := s.begun
+	last := s.started
 	for {
 		seq, due := s.turn()
-		if due.Sub(s.begun) >= s.load.For || time.Since(s.begun) >= s.load.For {
+		if due.Sub(s.started) >= s.load.For || time.Since(s.started) >= s.load.For {
 			return nil
 		}
 		select {
@@ -124,14 +124,14 @@ func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
 			return ctx.Err()
 		case <-time.After(time.Until(due)):
 		}
-		now := time.Now()
-		batch := pool.Next(s.load.Batch, last, now)
-		last = now
+		started := time.Now()
+		batch := pool.Next(s.load.Batch, last, started)
+		last = started
 		throttled, err := s.post(ctx, seq, &batch)
 		if err != nil {
 			return fmt.Errorf("send exceptions: %w", err)
 		}
-		took := time.Since(now)
+		took := time.Since(started)
 		s.mu.Lock()
 		s.sent.Exceptions += int64(batch.Exceptions)
 		s.sent.Events += int64(batch.Events)
@@ -139,7 +139,7 @@ func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
 		s.sent.Bytes += int64(len(batch.Body))
 		s.sent.Requests++
 		s.sent.Throttled += throttled
-		s.sent.LongestLag = max(s.sent.LongestLag, now.Sub(due))
+		s.sent.LongestLag = max(s.sent.LongestLag, started.Sub(due))
 		s.times = append(s.times, took)
 		s.mu.Unlock()
 	}
@@ -149,9 +149,9 @@ func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
 func (s *crashSender) turn() (seq int64, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seq, due = s.seq, time.Now()
+	seq, due = s.seq, s.started.Add(time.Since(s.started))
 	if s.load.Rate > 0 {
-		due = s.begun.Add(time.Duration(float64(s.handed) / s.load.Rate * 1e9))
+		due = s.started.Add(time.Duration(float64(s.handed) / s.load.Rate * 1e9))
 	}
 	s.seq++
 	s.handed += int64(s.load.Batch)

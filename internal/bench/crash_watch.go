@@ -46,7 +46,7 @@ func WatchCrash(ctx context.Context, serverURL string) (*CrashVisible, error) {
 	wg.Go(func() { errs[0] = f.every(look, f.lookEvents) })
 	wg.Go(func() { errs[1] = f.every(look, f.lookIssue) })
 	errs[2] = f.send(ctx)
-	for deadline := time.Now().Add(30 * time.Second); f.result().Missing > 0 && time.Now().Before(deadline); {
+	for started := time.Now(); f.result().Missing > 0 && time.Since(started) < 30*time.Second; {
 		time.Sleep(50 * time.Millisecond)
 	}
 	cancel()
