@@ -83,7 +83,7 @@ const (
 
 func newSamples(opts ExceptionOptions) *samples {
 	return &samples{
-		opts: opts, budget: detailBudget{limit: int64(opts.DetailBytes)},
+		opts: opts, budget: newDetailBudget(int64(opts.DetailBytes)),
 		current: map[sampleKey]*sample{}, before: map[sampleKey]*sample{},
 	}
 }
@@ -260,7 +260,7 @@ func (s *samples) sampled(rec *millrace.Record, n tally, a *accounts) {
 func (s *samples) status() SampleStatus {
 	out := s.total
 	out.Reservoirs, out.Shared = int64(len(s.current)+len(s.before)), int64(s.shared)
-	minute, used := s.budget.newest()
-	out.DetailMinute, out.DetailBytes, out.DetailLimit = time.Unix(minute*60, 0).UTC(), used, s.budget.limit
+	period, used := s.budget.newest()
+	out.DetailSince, out.DetailBytes, out.DetailLimit = time.Unix(0, period*s.budget.period).UTC(), used, s.budget.limit
 	return out
 }

@@ -188,6 +188,7 @@ func TestSamplesAreFair(t *testing.T) {
 	const runs, n, k = 10_000, 40, 5
 	opts := DefaultOptions()
 	opts.Exceptions.Samples = k
+	opts.Exceptions.DetailBytes = 1 << 40 // all come at once
 	r := newSampleRig(t, opts, nil)
 	base := r.clock.Load()
 	rng := rand.New(rand.NewPCG(8, 9))
@@ -242,6 +243,7 @@ func TestDetailBudget(t *testing.T) {
 	opts := DefaultOptions()
 	opts.Exceptions.DetailBytes = 1 << 20
 	r := newSampleRig(t, opts, nil)
+	r.s.samples.budget.period, r.s.samples.budget.limit = int64(time.Minute), 1<<20
 	offset := int64(0)
 	pad := string(make([]byte, 1000))
 	send := func(fingerprint string, n int) (stored int) {
@@ -312,19 +314,19 @@ func TestDetailBudget(t *testing.T) {
 // TestDetailBudgetForgets: the minutes kept are bounded, and one that is older than
 // all does not get its budget anew.
 func TestDetailBudgetForgets(t *testing.T) {
-	b := detailBudget{limit: 1000}
-	for m := range int64(500) {
+	b := detailBudget{limit: 1000, period: int64(time.Minute)}
+	for m := range int64(1000) {
 		b.add((1000+m)*60e9, 999)
 		b.add((1000+m)*60e9, -1)
 		b.add((1000+m)*60e9, 3)
-		if len(b.used) > budgetMinutes {
-			t.Fatalf("%d minutes", len(b.used))
+		if len(b.used) > budgetPeriods {
+			t.Fatalf("%d periods", len(b.used))
 		}
 	}
-	if minute, used := b.newest(); b.level(1499*60e9) != budgetSpent || used != 1001 || minute != 1499 {
-		t.Errorf("level %d, minute %d, %d used", b.level(1499*60e9), minute, used)
+	if minute, used := b.newest(); b.level(1999*60e9) != budgetSpent || used != 1001 || minute != 1999 {
+		t.Errorf("level %d, minute %d, %d used", b.level(1999*60e9), minute, used)
 	}
-	if b.level(60e9) != budgetSpent || b.level(2000*60e9) != budgetFree {
+	if b.level(60e9) != budgetSpent || b.level(3000*60e9) != budgetFree {
 		t.Error("a minute of long ago has a budget, or a new one has none")
 	}
 }

@@ -9,7 +9,7 @@ type SampleStatus struct {
 	SampledWeight int64
 	Reservoirs    int64     // fingerprints and minutes that are sampled at the moment
 	Shared        int64     // of these, how many several fingerprints share, for want of room
-	DetailMinute  time.Time // the newest minute in which exceptions arrived
+	DetailSince   time.Time // the newest 5 s in which exceptions arrived
 	DetailBytes   int64     // stored of it
 	DetailLimit   int64     // and what may be
 	Untold        int64     // sightings that can never be told

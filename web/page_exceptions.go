@@ -27,6 +27,7 @@ type exceptionsData struct {
 	Error    string
 	Empty    *emptyState
 	Note     string // why there is no row
+	Since    string // from when on issues are counted
 	May      bool   // act on issues
 	Action   string // where actions are posted
 	Head     []columnHead
@@ -154,6 +155,7 @@ func (s *Server) fillIssues(v *view, d *exceptionsData, project string, projects
 			d.Owners = append(d.Owners, row.Owner.Label)
 		}
 	}
+	d.Since = countedSince(res.CompleteFrom)
 	d.Head = issueHead(v)
 	d.paging(v, page, res.Total)
 	if n := res.Other + res.Unknown; n > 0 {
@@ -335,6 +337,15 @@ func (d *exceptionsData) paging(v *view, page, total int) {
 	if to < total && len(d.Rows) > 0 {
 		d.Older = v.With("page", strconv.Itoa(page+1))
 	}
+}
+
+// countedSince says that a part of the range is missing, since cells did not have
+// what issues need before t.
+func countedSince(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return "Exceptions are counted by issue since " + t.UTC().Format("2006-01-02 15:04") + " UTC. What is stored from before joins them by: millrace backfill --rollup exceptions"
 }
 
 // none says why the list is empty.

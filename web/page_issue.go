@@ -37,6 +37,7 @@ type issueData struct {
 	Chart    *panel
 	Shares   []*panel
 	Logs     string
+	Since    string // from when on it is counted
 	samples
 	Why          *whyView
 	Fingerprints []fingerprintRow
@@ -103,7 +104,7 @@ func (s *Server) newIssueData(v *view, d *issue.Detail) *issueData {
 		layout: s.frame(v, name, "service"), Pages: v.exceptionPages(), ID: d.ID, Badge: d.Phase, Level: visible(d.Level),
 		Type: visible(d.Type), Says: visible(d.Title), Culprit: visible(d.Culprit), Owner: visible(d.Owner),
 		May: mayChange(v.r), Action: v.here(), Standing: standing(d.Issue), Hidden: v.hidden("from", "to", "refresh", "project"),
-		Logs: v.logs(issueRows(d.Row.Fingerprints)),
+		Logs: v.logs(issueRows(d.Row.Fingerprints)), Since: countedSince(d.CompleteFrom),
 	}
 	if m := v.get("merged"); validIssue(m) {
 		out.Merged = m

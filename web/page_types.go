@@ -29,6 +29,7 @@ type typesData struct {
 	Table   *panel
 	OnHosts *panel // of one type
 	Other   string
+	Since   string // from when on types are counted
 }
 
 // Types drawn one by one, and the colours of these; the rest is drawn as one.
@@ -67,6 +68,7 @@ func (s *Server) fillTypes(v *view, d *typesData, project string, projects []str
 	if err != nil {
 		return err
 	}
+	d.Since = countedSince(res.CompleteFrom)
 	if len(res.Rows) == 0 && v.get("q") == "" && v.get("host") == "" {
 		if d.Empty = s.exceptionEmptiness(v); d.Empty != nil {
 			d.waiting(d.Empty)

@@ -13,17 +13,17 @@ import (
 var (
 	descDetails     = desc("exception_details_total", "Exceptions by what became of their details: stored, or sampled, which are counted only.", "outcome")
 	descReservoirs  = desc("exception_reservoirs", "Fingerprints and minutes whose exceptions are sampled at the moment: each on its own, or several together for want of room.", "of")
-	descDetailBytes = desc("exception_detail_bytes", "Bytes of details stored of the newest minute of arrival, and the budget of each.", "what")
+	descDetailBytes = desc("exception_detail_bytes", "Bytes of details stored of the newest 5 s of arrival, and the budget of each 5 s.", "what")
 	descUntold      = desc("exception_sightings_refused_total", "Sightings of exceptions that the register of issues refused for good.")
 )
 
 // samplesProblem says that details of exceptions are missing for want of budget; ""
 // if they are not, or were a while ago.
 func samplesProblem(st pipeline.SampleStatus, now time.Time) string {
-	if !st.Short() || now.Sub(st.DetailMinute) > 5*time.Minute {
+	if !st.Short() || now.Sub(st.DetailSince) > 5*time.Minute {
 		return ""
 	}
-	return fmt.Sprintf("exceptions: details of %s arrived within a minute, of %s that pipeline.exceptions.detail_bytes allows: fewer are stored; all are counted",
+	return fmt.Sprintf("exceptions: details of %s arrived within 5 s, of %s that pipeline.exceptions.detail_bytes allows: fewer are stored; all are counted",
 		millrace.Bytes(st.DetailBytes), millrace.Bytes(st.DetailLimit))
 }
 

@@ -12,7 +12,7 @@ func TestSamplesProblem(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	f := func(used int64, later time.Duration, want string) {
 		t.Helper()
-		st := pipeline.SampleStatus{DetailMinute: at, DetailBytes: used, DetailLimit: 4 << 20}
+		st := pipeline.SampleStatus{DetailSince: at, DetailBytes: used, DetailLimit: 4 << 20}
 		if got := samplesProblem(st, at.Add(later)); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%d bytes, %v later: %q, want %q", used, later, got, want)
 		}
