@@ -57,6 +57,8 @@ test: check-compilers ## all tests; the concurrent packages under the race detec
 	go test -race -timeout 20m $(RACE)
 	go test -race -short -run '$(RACE_ROLLUP)' ./rollup
 	go test -timeout 20m $$(go list ./... | grep -vE "$$(go list $(RACE) | sed 's/.*/^&$$/' | paste -sd'|')")
+	@echo "exceptions: how many samples of each family decode as expected, and how pairs are grouped"
+	@go test -count=1 -v ./exception | sed -nE 's/^ +[a-z_]+\.go:[0-9]+: (.* decode as expected.*|(generated|inputs): .* recall [0-9.]+).*/  \1/p'
 
 # Tests that need the real servers skip without MILLRACE_CLUSTER and fail with it
 # where something is missing. What they need is fetched into $MILLRACE_CACHE
