@@ -244,7 +244,7 @@ func (c *issuesUndoCmd) Run(e *env) error {
 
 type issuesSettingsCmd struct {
 	issuesProject
-	Set string `help:"Replace the settings by those of a file, as this command prints them; - is standard input. The grouping in it holds for what is new; millrace issues regroup is for all." placeholder:"FILE"`
+	Set string `help:"Replace the settings by those of a file, as this command prints them; - is standard input. The grouping in it must be the present one: millrace issues regroup changes that." placeholder:"FILE"`
 }
 
 // settings returns what the server has.
