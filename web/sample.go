@@ -117,6 +117,9 @@ func (s *sampleView) attributes(v *view, raw json.RawMessage) {
 		if a.Name == "breadcrumbs" && s.crumbs(a.Value) || slices.Contains(shownElsewhere, a.Name) {
 			continue
 		}
+		if s.Report != nil && a.Link == "json" && (a.Name == "exception" || a.Name == "threads") {
+			continue // Sentry's, as sent: the stack is made of it
+		}
 		title, name := section(a.Name)
 		sec := sections[title]
 		if sec == nil {
