@@ -7,15 +7,22 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/millrace/millrace"
 )
 
-// jsonString returns the text of a JSON string: it borrows body, what is between
-// the quotes, unless that has escapes.
+// jsonString is the function of this name with the memory of the batch under way.
 func (d *Decoder) jsonString(body []byte, escaped bool) string {
+	return jsonString(d.b, body, escaped)
+}
+
+// jsonString returns the text of a JSON string: it borrows body, what is between
+// the quotes, unless that has escapes. Then it is written to the memory of b.
+func jsonString(b *millrace.Batch, body []byte, escaped bool) string {
 	if !escaped {
 		return borrow(body)
 	}
-	return borrow(unescape(d.b.Text(len(body)), body))
+	return borrow(unescape(b.Text(len(body)), body))
 }
 
 // unescape appends body, which scanString has checked, without its escapes, in at

@@ -99,8 +99,10 @@ func TestUnescape(t *testing.T) {
 }
 
 func FuzzUnescape(f *testing.F) {
-	for _, body := range stringBodies() {
-		f.Add(body)
+	for i, body := range stringBodies() {
+		if i%37 == 0 {
+			f.Add(body)
+		}
 	}
 	f.Fuzz(compareUnescape)
 }

@@ -1,6 +1,10 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/millrace/millrace"
+)
 
 // Walking through JSON in one pass, for formats whose objects are deep: each
 // value is read or skipped once, where it stands.
@@ -75,9 +79,12 @@ func (d *Decoder) keyText(key []byte) string {
 	return d.jsonString(key, bytes.IndexByte(key, '\\') >= 0)
 }
 
+// textAt is the function of this name with the memory of the batch under way.
+func (d *Decoder) textAt(b []byte, i int) (s string, end int) { return textAt(d.b, b, i) }
+
 // textAt reads the string at b[i:], or the number as it is written; anything
-// else is skipped and gives "".
-func (d *Decoder) textAt(b []byte, i int) (s string, end int) {
+// else is skipped and gives "". What has escapes is written to the memory of to.
+func textAt(to *millrace.Batch, b []byte, i int) (s string, end int) {
 	if i >= len(b) || b[i] != '"' {
 		if end = skipValue(b, i, 1); end > 0 && (b[i] == '-' || isDigit(b[i])) {
 			s = borrow(b[i:end])
@@ -88,7 +95,7 @@ func (d *Decoder) textAt(b []byte, i int) (s string, end int) {
 	if end < 0 {
 		return "", end
 	}
-	return d.jsonString(b[i+1:end-1], escaped), end
+	return jsonString(to, b[i+1:end-1], escaped), end
 }
 
 // plainText returns the string at b[i:] if it has no escapes, else "".

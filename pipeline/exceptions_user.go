@@ -1,9 +1,8 @@
 package pipeline
 
 import (
-	"encoding/json"
-
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/decode"
 )
 
 // userFields are where the user of an exception is looked for, the best first:
@@ -34,7 +33,7 @@ func setUser(b *millrace.Batch, e *millrace.Event) {
 				return
 			}
 			at.Key = attrUserFields
-			if v, ok := nestedUser(at.Value.String()); ok {
+			if v, ok := nestedUser(b, at.Value.String()); ok {
 				best, rank = v, -1
 			}
 			continue
@@ -66,21 +65,16 @@ func namesUser(v millrace.Value) bool {
 	return false
 }
 
-func nestedUser(object string) (millrace.Value, bool) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal([]byte(object), &members) != nil {
-		return millrace.Value{}, false
-	}
-	for _, key := range nestedUserFields {
-		raw := members[key]
-		var text string
-		var number json.Number
-		switch {
-		case len(raw) == 0:
-		case raw[0] == '"' && json.Unmarshal(raw, &text) == nil && text != "":
+// nestedUser returns who an object names: by the first of nestedUserFields that is
+// a text or a number. Escaped texts are written to the batch's memory.
+//
+// Many clients send an object with every event.
+func nestedUser(b *millrace.Batch, object string) (millrace.Value, bool) {
+	var texts [len(nestedUserFields)]string
+	decode.MemberTexts(b, object, nestedUserFields[:], texts[:])
+	for _, text := range texts {
+		if text != "" {
 			return millrace.StringValue(text), true
-		case raw[0] != '"' && json.Unmarshal(raw, &number) == nil && number != "":
-			return millrace.StringValue(number.String()), true
 		}
 	}
 	return millrace.Value{}, false
