@@ -19,15 +19,16 @@ const memoryEvery = 10 * time.Millisecond
 // could be left without memory, until the returned function is called. DuckDB
 // has no limit per statement, and its limit for all does not see lists and
 // some strings being built; hence two measures: what DuckDB accounts to
-// anything but tables, of which half may be used, and the memory of
-// the process outside of Go, which may grow to twice DuckDB's limit.
+// anything but tables, which may be statementShare, and the memory of the process
+// outside of Go, which may grow to twice DuckDB's limit or by nativeGrowth.
 func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
 	c, err := connect(db.inst.db)
 	if err != nil {
 		return func() {} // the statement will fail on its own
 	}
 	// An allocator gives memory back late: what is there already does not count.
-	native := max(2*int64(db.opt.Memory), nativeMemory()+int64(db.opt.Memory)/2)
+	native := max(2*int64(db.opt.Memory), nativeMemory()+max(int64(db.opt.Memory)/2, nativeGrowth))
+	most := statementShare(int64(db.opt.Memory))
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -43,7 +44,7 @@ func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (
 				return
 			case <-tick.C:
 			}
-			if nativeMemory() > native || accounted(c) > int64(db.opt.Memory)/2 {
+			if nativeMemory() > native || accounted(c) > most {
 				cancel(errSQLMemory)
 			}
 		}
@@ -53,6 +54,16 @@ func (db *DB) watchMemory(ctx context.Context, cancel context.CancelCauseFunc) (
 		<-done
 	}
 }
+
+// nativeGrowth is by how much a statement may let the process grow however small
+// the store's memory is: DuckDB reads 2,048 rows at once, which are 100 MB of
+// exceptions of 50 KB.
+const nativeGrowth = 192 << 20
+
+// statementShare is how much of memory may be used by anything but tables while a
+// statement runs: half, and in a small store up to three quarters, for the same
+// reason.
+func statementShare(memory int64) int64 { return max(memory/2, min(memory*3/4, 160<<20)) }
 
 // statements is the users' statements that run, so that the writer can end them.
 type statements struct {
@@ -147,11 +158,14 @@ func (db *DB) clearStatements(ctx context.Context) (free func()) {
 	}
 }
 
-// accounted is the memory DuckDB has given to anything but table data, which it
-// can drop at any time.
+// accounted is the memory DuckDB has given to anything but table data. Of that, it
+// can drop at any time what the file has (BASE_TABLE, METADATA), and can move to the
+// temporary directory what only the write-ahead log has (IN_MEMORY_TABLE, and texts
+// of more than 4 KB, OVERFLOW_STRINGS), which may be more than all a statement may use.
 func accounted(c *conn) int64 {
 	r, err := c.query(context.Background(),
-		"SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() WHERE tag NOT IN ('BASE_TABLE', 'METADATA', 'EXTERNAL_FILE_CACHE')")
+		`SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory()
+			WHERE tag NOT IN ('BASE_TABLE', 'METADATA', 'EXTERNAL_FILE_CACHE', 'IN_MEMORY_TABLE', 'OVERFLOW_STRINGS')`)
 	if err != nil {
 		return 0
 	}
