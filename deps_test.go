@@ -61,7 +61,7 @@ var ownedModules = map[string][]string{
 	"github.com/jackc/pgx":                {"meta"},
 	"github.com/pressly/goose":            {"meta"},
 	"github.com/alecthomas/kong":          {"cmd/millrace"},
-	"github.com/goccy/go-yaml":            {"config", "transform"}, // what people write
+	"github.com/goccy/go-yaml":            {"config", "transform", "issue"}, // what people write
 	"github.com/expr-lang/expr":           {"rollup", "transform"}, // conditions
 }
 

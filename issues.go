@@ -253,7 +253,7 @@ type Regrouping struct {
 	Project string
 	At      int64 // ns
 	Author  string
-	Kind    string // merge, unmerge, regroup, undo
+	Kind    string // merge, unmerge, regroup, owners, undo
 	Note    string
 	Moves   []Move
 	// Settings are the project's settings before and after, where they changed too.

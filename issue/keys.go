@@ -1,6 +1,8 @@
 package issue
 
 import (
+	"fmt"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/exception"
 )
@@ -38,12 +40,20 @@ func (g *Grouping) Check() error {
 }
 
 func checkRule(r *exception.Rule, what string, i int) error {
-	if err := exception.CheckRule(r); err != nil {
+	if err := ruleError(r); err != nil {
 		return &millrace.Error{Code: millrace.ErrInvalid, Message: what + " rule " + ordinal(i) + ": " + err.Error()}
+	}
+	return nil
+}
+
+// ruleError tells what is wrong with a rule.
+func ruleError(r *exception.Rule) error {
+	if err := exception.CheckRule(r); err != nil {
+		return err
 	}
 	for _, m := range r.Match {
 		if m.Field == "env" || m.Field == "release" {
-			return millrace.Errorf(millrace.ErrInvalid, "%s rule %s: %s cannot group, since one fingerprint is seen in several", what, ordinal(i), m.Field)
+			return fmt.Errorf("%s cannot group, since one fingerprint is seen in several", m.Field)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package issue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"time"
@@ -28,9 +29,10 @@ func (s *Service) Settings(ctx context.Context, project string) (*Settings, erro
 }
 
 // SetSettings replaces the settings that have the Version given, and returns the
-// new ones. Owners hold for issues that are new from then on. ErrInvalid: a bad
-// rule, or another Grouping: that is Regroup's, so that fingerprints and settings
-// always agree. ErrConflict: somebody changed them meanwhile.
+// new ones. Owners hold for issues that are new from then on; that they changed is
+// a change of kind "owners", which Undo takes back. ErrInvalid: a bad rule, or
+// another Grouping: that is Regroup's, so that fingerprints and settings always
+// agree. ErrConflict: somebody changed them meanwhile.
 func (s *Service) SetSettings(ctx context.Context, in Settings, by string) (*Settings, error) {
 	if err := checkOwners(in.Owners); err != nil {
 		return nil, err
@@ -43,11 +45,13 @@ func (s *Service) SetSettings(ctx context.Context, in Settings, by string) (*Set
 		return nil, millrace.Errorf(millrace.ErrInvalid, "the grouping differs from that in force: it changes by regrouping, which can be previewed and undone")
 	}
 	in.Author, in.At = by, s.deps.Now()
-	stored := in.stored()
-	if err := s.deps.Store.SetIssueSettings(ctx, stored); err != nil {
+	before := have.stored()
+	before.Version = in.Version // the store refuses any but the newest
+	r := &millrace.Regrouping{Project: in.Project, At: in.At.UnixNano(), Author: by, Kind: "owners", SettingsBefore: before, SettingsAfter: in.stored()}
+	if err := s.deps.Store.Regroup(ctx, r); err != nil {
 		return nil, err
 	}
-	return readSettings(stored)
+	return readSettings(r.SettingsAfter)
 }
 
 func readSettings(stored *millrace.IssueSettings) (*Settings, error) {
@@ -83,4 +87,11 @@ func (set *Settings) stored() *millrace.IssueSettings {
 	}
 	out.Owners, _ = json.Marshal(owners)
 	return out
+}
+
+// groupsAs and ownsAs report whether two settings say the same.
+func (set *Settings) groupsAs(o *Settings) bool { return sameGrouping(&set.Grouping, &o.Grouping) }
+
+func (set *Settings) ownsAs(o *Settings) bool {
+	return bytes.Equal(set.stored().Owners, o.stored().Owners)
 }

@@ -44,8 +44,8 @@ func (s *Service) Undo(ctx context.Context, project string, change int64, by str
 	})
 }
 
-// undoSettings puts the grouping that a change replaced back into the settings, if
-// it replaced one; who owns what stays as it is by now.
+// undoSettings puts what a change replaced in the settings back, the grouping or
+// the owners; the other stays as it is by now.
 func (s *Service) undoSettings(ctx context.Context, was, r *millrace.Regrouping, later []*millrace.Regrouping, by string) error {
 	if was.SettingsAfter == nil {
 		return nil
@@ -54,38 +54,57 @@ func (s *Service) undoSettings(ctx context.Context, was, r *millrace.Regrouping,
 	if err != nil {
 		return err
 	}
-	made, err := readSettings(was.SettingsAfter)
-	if err != nil {
-		return err
-	}
-	for _, c := range later {
-		if c.SettingsAfter != nil {
-			return millrace.Errorf(millrace.ErrConflict, "the project was regrouped since, by change %d: undo that first", c.ID)
-		}
-	}
-	if !sameGrouping(&have.Grouping, &made.Grouping) {
-		return millrace.Errorf(millrace.ErrConflict, "the project's grouping was changed again since")
-	}
-	before, err := groupingBefore(was)
+	before, after, err := settingsOf(was)
 	if err != nil {
 		return err
 	}
 	set := *have
-	set.Grouping, set.Author, set.At = before, by, s.deps.Now()
+	set.Author, set.At = by, s.deps.Now()
+	if !before.groupsAs(after) {
+		if c := changing(later, (*Settings).groupsAs); c != nil {
+			return millrace.Errorf(millrace.ErrConflict, "the project was regrouped since, by change %d: undo that first", c.ID)
+		}
+		if !have.groupsAs(after) {
+			return millrace.Errorf(millrace.ErrConflict, "the project's grouping was changed again since")
+		}
+		set.Grouping = before.Grouping
+	}
+	if !before.ownsAs(after) {
+		if c := changing(later, (*Settings).ownsAs); c != nil {
+			return millrace.Errorf(millrace.ErrConflict, "the project's owners were changed since, by change %d: undo that first", c.ID)
+		}
+		if !have.ownsAs(after) {
+			return millrace.Errorf(millrace.ErrConflict, "the project's owners were changed again since")
+		}
+		set.Owners = before.Owners
+	}
 	r.SettingsBefore, r.SettingsAfter = have.stored(), set.stored()
 	return nil
 }
 
-// groupingBefore returns the grouping that a change replaced.
-func groupingBefore(was *millrace.Regrouping) (Grouping, error) {
-	if was.SettingsBefore == nil {
-		return Grouping{}, nil
+// settingsOf returns the settings before and after a change that has them.
+func settingsOf(c *millrace.Regrouping) (before, after *Settings, err error) {
+	if c.SettingsBefore == nil {
+		before = &Settings{Owners: []OwnerRule{}}
+	} else if before, err = readSettings(c.SettingsBefore); err != nil {
+		return nil, nil, err
 	}
-	set, err := readSettings(was.SettingsBefore)
-	if err != nil {
-		return Grouping{}, err
+	after, err = readSettings(c.SettingsAfter)
+	return before, after, err
+}
+
+// changing returns one of the changes whose settings before and after are not the
+// same, nil if there is none.
+func changing(list []*millrace.Regrouping, same func(a, b *Settings) bool) *millrace.Regrouping {
+	for _, c := range list {
+		if c.SettingsAfter == nil {
+			continue
+		}
+		if before, after, err := settingsOf(c); err != nil || !same(before, after) {
+			return c
+		}
 	}
-	return set.Grouping, nil
+	return nil
 }
 
 // undoing computes the layout without one change.
@@ -136,16 +155,16 @@ func (u *undoing) run(ctx context.Context) error {
 	if u.was.SettingsAfter == nil {
 		return nil
 	}
-	return u.rekey(ctx, came)
+	before, after, err := settingsOf(u.was)
+	if err != nil || before.groupsAs(after) {
+		return err
+	}
+	return u.rekey(ctx, came, before.Grouping)
 }
 
 // rekey gives fingerprints that a regrouping did not move, and which so came after
 // it, the keys that they would have without it.
-func (u *undoing) rekey(ctx context.Context, came []millrace.IssueFingerprint) error {
-	before, err := groupingBefore(u.was)
-	if err != nil {
-		return err
-	}
+func (u *undoing) rekey(ctx context.Context, came []millrace.IssueFingerprint, before Grouping) error {
 	keys, err := u.s.keyer(u.was.Project, before).keys(ctx, came)
 	if err != nil {
 		return err
