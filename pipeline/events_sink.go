@@ -133,6 +133,7 @@ func (s *eventsSink) sample(rec *millrace.Record, e *millrace.Event, of *sample)
 	before := s.rows.Bytes()
 	s.rows.Append(rec, e)
 	s.samples.appended(of, s.rows.Len()-1, s.rows.Bytes()-before)
+	s.samples.tidy(s.rows)
 	return true
 }
 

@@ -20,7 +20,7 @@ import (
 //
 // Memory: a reservoir takes about 250 bytes and 8 per random sample; there are at most
 // opts.Reservoirs, and a sixteenth more of shared ones for what comes beyond. Rows
-// of displaced events wait for their flush with the others, within its bounds.
+// of displaced events are removed when they may be half of all, see tidy.
 //
 // Used by the goroutine of the events sink.
 type samples struct {
@@ -34,6 +34,8 @@ type samples struct {
 	rows    []sampleRow // of exceptions in the flush under way
 	origins []sampleOrigin
 	dead    []int32
+	least   int // bytes of rows that are never tidied,
+	crowded int // and those from which on they are next time
 	total   SampleStatus
 }
 
@@ -83,7 +85,7 @@ const (
 
 func newSamples(opts ExceptionOptions) *samples {
 	return &samples{
-		opts: opts, budget: newDetailBudget(int64(opts.DetailBytes)),
+		opts: opts, budget: newDetailBudget(int64(opts.DetailBytes)), least: tidyBytes, crowded: tidyBytes,
 		current: map[sampleKey]*sample{}, before: map[sampleKey]*sample{},
 	}
 }
@@ -219,25 +221,56 @@ func (s *samples) appended(of *sample, row, bytes int) {
 // rowBytes is about what a row takes beside its texts.
 const rowBytes = 200
 
-// settle removes the rows that were displaced since they were appended, and accounts
-// for those that stay and those that do not.
-func (s *samples) settle(rows *millrace.EventRows, a *accounts) {
+// tidyBytes are rows that wait for their flush however many were displaced.
+const tidyBytes = 8 << 20
+
+// tidy removes the rows that were displaced since they were appended, once rows have
+// grown to twice what they had when that was done before. Nearly each event is the newest
+// when its row is appended, and no longer a moment later: of 50 KB each they would be
+// half of the server's memory at the flush. A row is moved once in the mean.
+func (s *samples) tidy(rows *millrace.EventRows) {
+	if rows.Bytes() < s.crowded {
+		return
+	}
+	s.remove(rows)
+	s.crowded = max(s.least, 2*rows.Bytes())
+}
+
+// remove removes the rows that were displaced since they were appended.
+func (s *samples) remove(rows *millrace.EventRows) {
 	s.dead = s.dead[:0]
-	for i := range s.rows {
-		r := &s.rows[i]
-		o, weight := &s.origins[r.origin], rows.Weight[r.row]
-		at := exception.Place{Partition: rows.Partition[r.row], Offset: rows.Offset[r.row], Ordinal: rows.Ordinal[r.row]}
-		if r.of.Holds(at) {
-			o.stored.add(weight)
-			if r.of.Newest(at) {
-				r.of.newest = rows.Time[r.row]
-			}
+	kept := s.rows[:0]
+	for _, r := range s.rows {
+		if r.of.Holds(rowPlace(rows, r.row)) {
+			r.row -= int32(len(s.dead))
+			kept = append(kept, r)
 			continue
 		}
 		s.dead = append(s.dead, r.row)
-		o.sampled.add(weight)
+		o := &s.origins[r.origin]
+		o.sampled.add(rows.Weight[r.row])
 		r.of.kept--
 		s.budget.add(o.rec.Arrived, -int64(r.bytes))
+	}
+	clear(s.rows[len(kept):])
+	s.rows = kept
+	rows.Remove(s.dead)
+}
+
+func rowPlace(rows *millrace.EventRows, i int32) exception.Place {
+	return exception.Place{Partition: rows.Partition[i], Offset: rows.Offset[i], Ordinal: rows.Ordinal[i]}
+}
+
+// settle removes the rows that were displaced since they were appended, and accounts
+// for those that stay and those that did not.
+func (s *samples) settle(rows *millrace.EventRows, a *accounts) {
+	s.remove(rows)
+	for i := range s.rows {
+		r := &s.rows[i]
+		s.origins[r.origin].stored.add(rows.Weight[r.row])
+		if r.of.Newest(rowPlace(rows, r.row)) {
+			r.of.newest = rows.Time[r.row]
+		}
 	}
 	for i := range s.origins {
 		o := &s.origins[i]
@@ -245,8 +278,7 @@ func (s *samples) settle(rows *millrace.EventRows, a *accounts) {
 		s.sampled(&o.rec, o.sampled, a)
 		s.total.Stored += o.stored.events
 	}
-	rows.Remove(s.dead)
-	s.rows, s.origins = s.rows[:0], s.origins[:0]
+	s.rows, s.origins, s.crowded = s.rows[:0], s.origins[:0], s.least
 }
 
 // sampled accounts for events whose details are not kept.

@@ -21,6 +21,7 @@ type sampleRig struct {
 	p     *Pipeline
 	s     *eventsSink
 	clock atomic.Int64 // ns; the transaction's goroutine reads it too
+	tidy  bool         // rows at every exception
 }
 
 type keptRow struct {
@@ -85,6 +86,9 @@ func (r *sampleRig) open() {
 		}
 	}
 	r.s = r.p.newEventsSink(k)
+	if r.tidy {
+		r.s.samples.least, r.s.samples.crowded = 0, 0
+	}
 }
 
 func (r *sampleRig) check(err error) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +138,9 @@ func TestSamplesAgainstOracle(t *testing.T) {
 		opts.Exceptions.Samples = 1 + rng.IntN(6)
 		opts.FlushRows = []int{1, 3, 17, 122_880}[rng.IntN(4)]
 		r := newSampleRig(t, opts, nil)
+		if r.tidy = seed%2 > 0; r.tidy {
+			r.open()
+		}
 		stream := newSampleStream(rng, r.clock.Load())
 		stream.play(r, rng)
 
@@ -179,6 +183,32 @@ func TestSamplesAgainstOracle(t *testing.T) {
 	}
 	if fewer < 200 {
 		t.Errorf("only %d groups of events were sampled: the test shows little", fewer)
+	}
+}
+
+// TestSamplesTidy: rows of exceptions that were displaced before their flush do not fill
+// the memory until then, and all events are accounted for.
+func TestSamplesTidy(t *testing.T) {
+	const size, records, perRecord = 20_000, 100, 50
+	r := newSampleRig(t, DefaultOptions(), nil)
+	content := strings.Repeat("x", size)
+	peak := 0
+	for offset := range int64(records) {
+		events := make([]millrace.Event, perRecord)
+		for i := range events {
+			events[i] = thrown("f"+strconv.Itoa(i%5), r.clock.Load()+offset*1e6+int64(i), 1)
+			events[i].Message = content
+		}
+		r.fold(0, offset, events)
+		peak = max(peak, cap(r.s.rows.Message.Data))
+	}
+	if peak > 3*tidyBytes {
+		t.Errorf("rows took %d bytes, want about %d", peak, tidyBytes)
+	}
+	r.flush()
+	stored := r.sums()["stored"].events
+	if sampled := r.sums()[sampledKey].events; stored < 5*20 || stored > 5*22 || stored+sampled != records*perRecord {
+		t.Errorf("%d events stored, %d sampled, of %d", stored, sampled, records*perRecord)
 	}
 }
 
