@@ -189,8 +189,10 @@ func TestSamplesAgainstOracle(t *testing.T) {
 // TestSamplesTidy: rows of exceptions that were displaced before their flush do not fill
 // the memory until then, and all events are accounted for.
 func TestSamplesTidy(t *testing.T) {
-	const size, records, perRecord = 20_000, 100, 50
-	r := newSampleRig(t, DefaultOptions(), nil)
+	const size, records, perRecord = 20_000, 1000, 5
+	opts := DefaultOptions()
+	opts.Exceptions.DetailBytes = 1 << 40
+	r := newSampleRig(t, opts, nil)
 	content := strings.Repeat("x", size)
 	peak := 0
 	for offset := range int64(records) {
