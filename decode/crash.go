@@ -140,19 +140,19 @@ func (d *Decoder) crash(ordinal int32, _, item []byte) {
 	}
 	e := d.b.Add(ordinal)
 	e.Kind, e.Level, e.MultiLine = millrace.KindException, levelFatal, true
+	what := crashBinary(form)
+	if what == "" && !utf8.Valid(item) {
+		item = bytes.ToValidUTF8(item, []byte("\ufffd"))
+	}
 	f := d.crashFacts(form, item)
 	d.crashInto(e, &f)
 	e.Extend().SetString(attrCrashFormat, form)
-	if what := crashBinary(form); what != "" {
+	if what != "" {
 		e.Message = f.describe(what)
 		e.Extend().SetString(attrCrashReport, borrow(base64.StdEncoding.AppendEncode(d.b.Text(base64.StdEncoding.EncodedLen(len(item))), item)))
 		return
 	}
-	if text := item; utf8.Valid(text) {
-		e.Message = borrow(text)
-	} else {
-		e.Message = string(bytes.ToValidUTF8(text, []byte("\ufffd")))
-	}
+	e.Message = borrow(item)
 }
 
 // crashInto files what a report tells.

@@ -179,6 +179,7 @@ func FuzzCrash(f *testing.F) {
 	f.Add([]byte(`{"app_name":"a","bug_type":"309"}` + "\n" + `{"pid":1,"osVersion":{"train":"x 1"}}`))
 	f.Add([]byte(`{"crash":{},"system":{"CFBundleName":"n"},"user":{"id":1}}`))
 	f.Add([]byte("\x08\x01\x12\x05a/b:c\x1a\x01r\x22\x1d2022-06-01 10:00:00.00 +0200"))
+	f.Add([]byte("{\"crash\":{},\"system\":{\"CFBundleName\":\"n\"},\"user\":{\"id\x87\":1}}"))
 	f.Add([]byte("----- pid 1 at 2023-04-04 22:06:31+0200 -----\nCmd line: a\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var b millrace.Batch
