@@ -41,10 +41,9 @@ type verdict struct {
 	ordinal    int32
 }
 
-// supervisor decodes records on a worker goroutine that may panic or hang
-// without harm: a panic is confined to its event, a record that overruns its
-// deadline is set aside with the worker stuck on it, and another worker takes
-// over. Used by one goroutine.
+// supervisor is what records are decoded with, and what becomes of those that
+// cannot be: a panic is confined to its event, an overrun deadline to its record.
+// Safe for concurrent use.
 type supervisor struct {
 	deadline time.Duration
 	now      func() time.Time
@@ -53,27 +52,6 @@ type supervisor struct {
 	truncate bool                          // addresses of clients
 	// fingerprint is the version of exceptions' fingerprints.
 	fingerprint int
-	worker      *decodeWorker
-}
-
-type decodeWorker struct {
-	in  chan *unit
-	out chan error
-}
-
-func (s *supervisor) start() {
-	w := &decodeWorker{in: make(chan *unit), out: make(chan error, 1)}
-	s.worker = w
-	go func() {
-		d := s.decoding()
-		for u := range w.in {
-			err := decodeUnit(&d, u)
-			if err != nil {
-				d = s.decoding() // half-way through an event
-			}
-			w.out <- err
-		}
-	}()
 }
 
 // decoding returns the state of a new worker.
@@ -85,35 +63,14 @@ func (s *supervisor) decoding() decoding {
 	return d
 }
 
-func (s *supervisor) stop() { close(s.worker.in) }
-
-// decode fills u.batch. What cannot be decoded ends in u.setAside.
-func (s *supervisor) decode(u *unit, generation int64) *unit {
-	rec := u.rec
-	if v, ok := s.known[verdict{rec.Partition, generation, rec.Offset, -1}]; ok {
-		u.batch.Reset(rec)
-		u.setAside = append(u.setAside, v)
-		return u
-	}
-	timer := time.NewTimer(s.deadline)
-	defer timer.Stop()
-	s.worker.in <- u
-	select {
-	case err := <-s.worker.out:
-		if err != nil {
-			s.isolate(u, generation)
-		}
-		return u
-	case <-timer.C:
-		// The stuck worker still writes to u's batch: leave u to it.
-		close(s.worker.in)
-		s.start()
-		fresh := &unit{rec: rec, rules: u.rules}
-		fresh.batch.Reset(rec)
-		reason := fmt.Sprintf("decoding took longer than %v", s.deadline)
-		fresh.setAside = append(fresh.setAside, s.entry(fresh, generation, -1, reason, rec.Payload))
-		return fresh
-	}
+// overran returns a unit in which the record of u is set aside. It looks at nothing
+// else of u, to which a worker still writes.
+func (s *supervisor) overran(u *unit, generation int64) *unit {
+	fresh := &unit{rec: u.rec, rules: u.rules}
+	fresh.batch.Reset(u.rec)
+	reason := fmt.Sprintf("decoding took longer than %v", s.deadline)
+	fresh.setAside = append(fresh.setAside, s.entry(fresh, generation, -1, reason, u.rec.Payload))
+	return fresh
 }
 
 // isolate decodes frame by frame after a panic and sets aside those that panic.

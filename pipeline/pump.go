@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/queue"
 )
 
-// pump polls, decodes and hands each unit to both sinks. It returns the fault
-// that ended it; nil when ctx ended.
+// pump polls, has records decoded and each unit handed to both sinks, in order. It
+// returns the fault that ended it; nil when ctx ended.
 func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, events, rollups chan<- *unit) error {
 	sup := &supervisor{deadline: p.opts.StageDeadline.Std(), now: p.deps.Now, known: st.known, book: p.deps.Rules, truncate: p.opts.TruncateAddresses, fingerprint: p.deps.Fingerprint}
-	sup.start()
-	defer sup.stop()
+	pool := newDecodePool(ctx, sup, decoders(), decodeUnit)
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() { p.forward(ctx, pool, events, rollups) })
+	defer forwarding.Wait()
+	defer pool.close()
 	generations := map[int32]int64{}
 	for _, pos := range positionsOf(st.events.sink) {
 		generations[pos.Partition] = pos.Generation
@@ -29,31 +33,49 @@ func (p *Pipeline) pump(ctx context.Context, c *queue.Consumer, st *state, event
 			return fmt.Errorf("poll: %w", err)
 		}
 		for i := range polled {
-			if !p.mayRead(ctx) {
+			if !p.submit(ctx, pool, &polled[i], generations) {
 				return nil
 			}
-			began := p.deps.Now()
-			u := p.stats.unit()
-			u.rec = polled[i].Record
-			if polled[i].Err != nil {
-				unreadable(u, &polled[i], generations, began)
-			} else {
-				if u.rules, err = p.program(ctx, u.rec); err != nil {
-					return nil // ctx ended
-				}
-				u = sup.decode(u, generations[u.rec.Partition])
-			}
-			p.stats.decoded(u, p.deps.Now().Sub(began))
-			if !p.pace.hold(ctx, len(u.rec.Frames)) {
-				return nil
-			}
-			u.refs.Store(2)
-			for _, to := range []chan<- *unit{events, rollups} {
-				select {
-				case to <- u:
-				case <-ctx.Done():
-					return nil
-				}
+			polled[i] = queue.Polled{} // others of its batch may be gone already
+		}
+	}
+}
+
+// submit has a polled record decoded by the rules it carries, which it waits for;
+// false if ctx ended before.
+func (p *Pipeline) submit(ctx context.Context, pool *decodePool, polled *queue.Polled, generations map[int32]int64) bool {
+	u := p.stats.unit()
+	u.rec = polled.Record
+	if polled.Err != nil {
+		unreadable(u, polled, generations, p.deps.Now())
+		return pool.pass(u)
+	}
+	rules, err := p.program(ctx, u.rec)
+	if err != nil {
+		return false
+	}
+	u.rules = rules
+	return pool.put(u, generations[u.rec.Partition])
+}
+
+// forward hands decoded units to both sinks, as fast as the worker may read, until
+// ctx or the pool ends.
+func (p *Pipeline) forward(ctx context.Context, pool *decodePool, events, rollups chan<- *unit) {
+	for {
+		u, took, ok := pool.next()
+		if !ok || !p.mayRead(ctx) {
+			return
+		}
+		p.stats.decoded(u, took)
+		if !p.pace.hold(ctx, len(u.rec.Frames)) {
+			return
+		}
+		u.refs.Store(2)
+		for _, to := range []chan<- *unit{events, rollups} {
+			select {
+			case to <- u:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}

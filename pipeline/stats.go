@@ -43,8 +43,8 @@ type PartitionStatus struct {
 	Committed  map[millrace.Sink]int64
 }
 
-// StageStatus counts a stage's work since the start. Busy is wall time of its
-// one goroutine, so Busy/Events bounds its CPU per event from above.
+// StageStatus counts a stage's work since the start. Busy is wall time, summed over
+// its goroutines, so Busy/Events bounds its CPU per event from above.
 type StageStatus struct {
 	Name    string
 	Records int64
