@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,17 @@ import (
 // at most 21 to 1, so that one decompressed is at most 32 MiB. A batch that is
 // larger by itself is fetched alone.
 const fetchBytes = 3 << 19
+
+// fetchShare is how much of a fetch one partition may fill, so that a client whose
+// records wait in their thousands does not keep those of others, in other partitions,
+// out of it: all records of a client are in one. Each fetch begins with another
+// partition, which gives a batch even if that is larger. This needs fetches that name
+// all partitions: in a session (KIP-227) the embedded broker looks first at those that
+// gave something the last time.
+//
+// A partition alone takes four fetches for what would fit in one. The next one is
+// under way while a fetch is worked on, which takes several times as long.
+const fetchShare = fetchBytes / 4
 
 // fetchWait is how long a fetch of an idle topic waits at the broker; new
 // records answer it at once.
@@ -108,7 +120,8 @@ func (c *Consumer) connect() error {
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.q.opts.Topic: at}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchShare),
+		kgo.DisableFetchSessions(),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.MaxDecompressBatchBytes(maxBatchMemory),
 		kgo.KeepRetryableFetchErrors(), // to see at once that the topic is gone
@@ -133,7 +146,8 @@ const maxBatchMemory = 64 << 20
 
 // Poll returns the next records, at least one, as they are there; it waits
 // until there are or ctx ends. Records of a partition come in offset order;
-// offsets may be missing in between where the log was damaged.
+// offsets may be missing in between where the log was damaged. Partitions of which
+// there are few come first.
 //
 // An *OffsetError concerns its partition alone: go on polling for the others,
 // Seek to go on with it. Records that came with it are returned first. Any
@@ -162,6 +176,7 @@ func (c *Consumer) poll(ctx context.Context) ([]Polled, error) {
 	out := make([]Polled, 0, fetches.NumRecords())
 	for _, f := range fetches {
 		for _, t := range f.Topics {
+			slices.SortStableFunc(t.Partitions, func(a, b kgo.FetchPartition) int { return len(a.Records) - len(b.Records) })
 			for i := range t.Partitions {
 				out = c.take(out, t.TopicID, &t.Partitions[i])
 			}
