@@ -130,7 +130,11 @@ func javaLocation(s string) bool {
 // "Suppressed:" and Node's "[cause]:".
 func parseJava(text string, frame frameFunc) *millrace.Exception {
 	p := atParser{text: text}
-	s := lines{text: text}
+	return p.parse(frame)
+}
+
+func (p *atParser) parse(frame frameFunc) *millrace.Exception {
+	s := lines{text: p.text}
 	for s.next() && !p.done {
 		if rest, ok := strings.CutPrefix(s.line, "at "); ok {
 			if f, ok := frame(rest); ok {
@@ -140,7 +144,7 @@ func parseJava(text string, frame frameFunc) *millrace.Exception {
 		}
 		p.other(&s)
 	}
-	p.endMessage(len(text))
+	p.endMessage(len(p.text))
 	if p.wrapped {
 		return reversed(p.chain.first)
 	}
@@ -158,6 +162,10 @@ type atParser struct {
 	previous lines               // the line before the current one, for a type without the usual name
 	wrapped  bool                // "Wrapped by:": the root cause is printed first
 	done     bool
+
+	record  bool     // keep the following, for templates
+	regions []region // that became messages
+	opens   []open   // how the lines begin that they begin in
 }
 
 // nested is a suppressed exception: the one that it went along with, and the
@@ -202,13 +210,16 @@ func expectFrames(text string) int {
 // head makes the exception of a trace without a recognised type line: the type
 // may be inside the line above the first frame, or have an unusual name.
 func (p *atParser) head() {
-	line := p.previous.line
-	if typ, msg, ok := embedded(line); ok {
-		p.start(typ, strings.TrimSpace(msg))
-		return
+	p.start(inlineHead(p.previous.line))
+}
+
+// inlineHead finds the type and the message in the line above the first frame.
+func inlineHead(line string) (typ, msg string) {
+	typ, msg, ok := embedded(line)
+	if !ok {
+		typ, msg, _ = anyTypeLine(line)
 	}
-	typ, msg, _ := anyTypeLine(line)
-	p.start(typ, strings.TrimSpace(msg))
+	return typ, strings.TrimSpace(msg)
 }
 
 func (p *atParser) start(typ, msg string) {
@@ -217,16 +228,22 @@ func (p *atParser) start(typ, msg string) {
 }
 
 // open starts an exception whose message goes on until the first frame; msg is
-// the end of the line.
-func (p *atParser) open(s *lines, e *millrace.Exception, msg string) {
+// the end of the line, behind the type.
+func (p *atParser) open(s *lines, e *millrace.Exception, rest, msg string) {
 	p.cur = e
 	p.from = s.start + s.indent + len(s.line) - len(msg)
+	if p.record {
+		p.opens = append(p.opens, open{e.Type, len(rest) - len(msg)})
+	}
 }
 
 // endMessage fixes the message of the current exception at to.
 func (p *atParser) endMessage(to int) {
 	if p.cur != nil && p.from >= 0 {
 		p.cur.Message = message(p.text, p.from, to)
+		if p.record {
+			p.regions = append(p.regions, region{p.cur, p.from, to})
+		}
 		p.from = -1
 	}
 }
@@ -258,7 +275,7 @@ func (p *atParser) other(s *lines) {
 	switch {
 	case p.cur == nil:
 		if typ, msg, ok := headLine(s.line); ok {
-			p.open(s, p.chain.add(typ, ""), msg)
+			p.open(s, p.chain.add(typ, ""), s.line, msg)
 			p.cur.Thread = threadName(s.line)
 		}
 	case len(p.cur.Frames) > 0 && s.indent == 0 && len(p.nested) == 0:
@@ -310,14 +327,14 @@ func (p *atParser) cause(s *lines, rest string) {
 	p.leave(s.indent, s.indent > 0)
 	typ, msg := causeType(rest)
 	if len(p.nested) == 0 {
-		p.open(s, p.chain.add(typ, ""), msg)
+		p.open(s, p.chain.add(typ, ""), rest, msg)
 		return
 	}
 	e := &millrace.Exception{Type: typ} // the cause of a suppressed exception
 	if p.related++; p.related <= maxRelated {
 		p.cur.Cause = e
 	}
-	p.open(s, e, msg)
+	p.open(s, e, rest, msg)
 }
 
 // suppressed starts an exception that went along with the current one.
@@ -333,7 +350,7 @@ func (p *atParser) suppressed(s *lines, rest string) {
 	if len(p.nested) < maxNested {
 		p.nested = append(p.nested, nested{outer, s.indent})
 	}
-	p.open(s, e, msg)
+	p.open(s, e, rest, msg)
 }
 
 // causeType splits what follows "Caused by: ".

@@ -38,20 +38,29 @@ func parseDotnet(text string) *millrace.Exception {
 				previous = s
 			}
 		case first >= 0 && strings.HasPrefix(s.line, innerNumber):
-			e := dotnetChain(text, from, first, groups[:group+1])
+			from = dotnetFrom(from, &previous)
+			e := dotnetChain(text, from, max(first, from), groups[:group+1])
 			dotnetRelated(e, text[s.start:])
 			return e
 		case first >= 0 && from >= 0 && isHead(&s):
 			return dotnetChain(text, from, first, groups[:group+1])
 		}
 	}
-	if from < 0 {
-		from = previous.start + previous.indent
-		if typ, _, ok := embedded(previous.line); ok {
-			from += strings.Index(previous.line, typ)
-		}
-	}
+	from = dotnetFrom(from, &previous)
 	return dotnetChain(text, from, max(first, from), groups[:group+1])
+}
+
+// dotnetFrom returns where the type starts: at from, unless no line began with one.
+// Then it is within the line before the frames.
+func dotnetFrom(from int, previous *lines) int {
+	if from >= 0 {
+		return from
+	}
+	from = previous.start + previous.indent
+	if typ, _, ok := embedded(previous.line); ok {
+		from += strings.Index(previous.line, typ)
+	}
+	return from
 }
 
 // innerNumber stands before each exception of an AggregateException, behind its
@@ -87,15 +96,8 @@ func dotnetChain(text string, from, to int, groups [][]millrace.Frame) *millrace
 	var c chain
 	rest := text[from:to]
 	for i := 0; ; i++ {
-		head, inner, more := strings.Cut(rest, "---> ")
-		head = strings.TrimSpace(head)
-		typ, msg, ok := typeLine(head)
-		if !ok {
-			if typ, msg, ok = anyTypeLine(head); !ok {
-				typ, msg = "", head
-			}
-		}
-		e := c.add(typ, strings.TrimSpace(msg))
+		typ, msg, inner, more := dotnetHead(rest)
+		e := c.add(typ, msg)
 		if g := len(groups) - 1 - i; g >= 0 {
 			e.Frames = groups[g]
 		}
@@ -104,6 +106,17 @@ func dotnetChain(text string, from, to int, groups [][]millrace.Frame) *millrace
 		}
 		rest = inner
 	}
+}
+
+// dotnetArrow stands between an exception and the one that caused it.
+const dotnetArrow = "---> "
+
+// dotnetHead reads the first exception of what stands before the frames; rest is
+// what follows, if there is more.
+func dotnetHead(s string) (typ, msg, rest string, more bool) {
+	head, rest, more := strings.Cut(s, dotnetArrow)
+	typ, msg = causeType(strings.TrimSpace(head))
+	return typ, strings.TrimSpace(msg), rest, more
 }
 
 // dotnetFrame reads "Space.Class.Method(String s) in c:/File.cs:line 36" and

@@ -61,7 +61,17 @@ type reportWriter struct {
 	left   int  // exceptions that may still be written
 	uncut  bool // strings are written whole
 	longer bool // one was longer than what is kept otherwise
+
+	recorded []written // where messages were written; nil: nobody wants to know
 }
+
+// written is where the message of an exception stands in a report, with its key.
+type written struct {
+	e        *millrace.Exception
+	from, to int
+}
+
+const messageKey = `,"message":`
 
 // cut returns what is written of s, of which n bytes are kept.
 func (w *reportWriter) cut(s string, n int) string {
@@ -97,8 +107,12 @@ func (w *reportWriter) exception(e *millrace.Exception) {
 	w.dst = strconv.AppendInt(w.dst, int64(e.Common), 10)
 	w.string(`,"type":`, e.Type)
 	if e.Message != "" {
-		w.dst = append(w.dst, `,"message":`...)
+		from := len(w.dst)
+		w.dst = append(w.dst, messageKey...)
 		w.dst = millrace.AppendJSONString(w.dst, w.cut(e.Message, maxStoredMsg))
+		if w.recorded != nil {
+			w.recorded = append(w.recorded, written{e, from, len(w.dst)})
+		}
 	}
 	w.string(`,"thread":`, e.Thread)
 	w.frames(e.Frames)

@@ -126,15 +126,19 @@ func (x *exceptions) trace(text string, hides bool) bool {
 	}
 	says := x.e.Kind == millrace.KindException // the sender may say more than the text
 	k, h := x.memo.get(x.version, text)
-	if k == nil || says && !x.tellsAll(k) || hides && k.cut {
+	if k == nil {
+		k = x.template(text, h, hides)
+	}
+	if k == nil || says && !x.tellsAll(k.kind, k.message) || hides && k.cut {
 		r, ok := exception.Read(text)
 		if !ok {
 			return false
 		}
-		if says {
+		whole := !says || x.tellsAll(r.Exception.Type, r.Exception.Message)
+		if !whole {
 			x.fill(&r)
 		}
-		if k = x.known(&r, hides); (!hides || !k.cut) && (!says || x.tellsAll(k) && r.Handled == nil) {
+		if k = x.known(&r, hides); whole && (!hides || !k.cut) {
 			x.memo.put(h, text, k)
 		}
 	}
@@ -159,10 +163,10 @@ func (x *exceptions) identify(hides bool) {
 	}
 }
 
-// tellsAll reports whether fill would add nothing to what a text says.
-func (x *exceptions) tellsAll(k *known) bool {
+// tellsAll reports whether fill would add nothing to what a text says of an exception.
+func (x *exceptions) tellsAll(kind, message string) bool {
 	_, escaped := x.e.Attr(attrEscaped)
-	return k.kind != "" && k.message != "" && !escaped
+	return kind != "" && message != "" && !escaped
 }
 
 // fill puts into an exception what the sender says beside the stack: old
@@ -234,11 +238,17 @@ func (x *exceptions) known(r *millrace.Report, hides bool) *known {
 		k.cause, k.caused = r.Exception.Cause.Type, true
 	}
 	x.buf, k.cut = exception.AppendReportCut(x.buf[:0], r, !hides)
-	k.report = textOf(x.b, x.buf)
+	k.report = x.written()
+	return k
+}
+
+// written copies the report in buf to the batch's memory.
+func (x *exceptions) written() string {
+	s := textOf(x.b, x.buf)
 	if cap(x.buf) > 1<<20 {
 		x.buf = nil
 	}
-	return k
+	return s
 }
 
 // textOf copies text to the memory of a batch.
