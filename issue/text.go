@@ -236,6 +236,9 @@ func (t *ruleText) text(n ast.Node, key string) string {
 	return ""
 }
 
+// groupingFields are what rules of a project may match.
+var groupingFields = []string{"type", "message", "module", "function", "file", "service"}
+
 // check says what is wrong with a rule whose form is right, at the part that is.
 func (t *ruleText) check(r *exception.Rule, at *places) {
 	if at.wrong {
@@ -243,6 +246,10 @@ func (t *ruleText) check(r *exception.Rule, at *places) {
 	}
 	before := len(t.bad)
 	for i, m := range r.Match {
+		if !slices.Contains(groupingFields, m.Field) && m.Field != "env" && m.Field != "release" {
+			t.say(at.matches[i], "unknown field %.60q; there are %s", m.Field, strings.Join(groupingFields, ", "))
+			continue
+		}
 		one := exception.Rule{Name: r.Name, Match: []exception.Matcher{m}, Fingerprint: "x"}
 		if err := ruleError(&one); err != nil {
 			t.say(at.matches[i], "%v", cause(err))

@@ -72,7 +72,14 @@ func loadEvil(f *fakeIssues) {
 			})
 		}
 		f.changes = append(f.changes, millrace.Regrouping{ID: 1, Author: text("changer"), Kind: text("changekind"), Note: text("changenote")})
-		f.settings.Owners = append(f.settings.Owners, issue.OwnerRule{Owner: text("ruleowner")})
+		f.settings.Owners = append(f.settings.Owners, ownedBy(text("ruleowner")))
+		f.settings.Author = text("settingsauthor")
+		f.settings.Grouping.Rules = append(f.settings.Grouping.Rules, exception.Rule{
+			Name: text("rulename"), Match: []exception.Matcher{{Field: "type", Pattern: text("pattern")}}, Fingerprint: text("x"),
+		})
+		f.changes = append(f.changes, millrace.Regrouping{
+			ID: 2, Author: text("changer"), Kind: kindOwners, Note: text("changenote"), SettingsAfter: &millrace.IssueSettings{Owners: mustJSON(f.settings.Owners), Grouping: mustJSON(f.settings.Grouping)},
+		})
 	}
 	f.shares = []issue.Share{{Value: evil("share"), Count: 3, Users: 1}, {Value: "javascript:window.pwned=1", Count: 1}}
 	f.explain = &exception.Explanation{Version: 2, Basis: evil("basis"), Rule: evil("rule"), Parts: []exception.Part{
@@ -142,7 +149,7 @@ func TestStoredTextDoesNothing(t *testing.T) {
 	for i, path := range []string{
 		"/exceptions?state=all", "/exceptions?" + owner.Encode(), "/issues/" + f.fake.rows[0].ID, "/issues/" + f.fake.rows[1].ID,
 		"/issues/" + f.fake.rows[0].ID + "?env=" + url.QueryEscape(evil("env")), "/exceptions/types", "/exceptions/types?q=javascript&host=" + url.QueryEscape(evil("host")),
-		"/logs?q=kind:exception", "/", "/issues/" + url.PathEscape(strings.ReplaceAll(evil("id"), "/", "")),
+		"/logs?q=kind:exception", "/", "/exceptions/grouping", "/issues/" + url.PathEscape(strings.ReplaceAll(evil("id"), "/", "")),
 	} {
 		p.Go(f.URL + path)
 		p.Eval("document.querySelectorAll('details:not(.menu)').forEach(d => d.open = true)", nil)
@@ -161,6 +168,17 @@ func TestStoredTextDoesNothing(t *testing.T) {
 	for _, e := range p.Errors() {
 		if !strings.Contains(e, "404 (Not Found)") { // the last page
 			t.Error(e)
+		}
+	}
+	// Rules that somebody writes stand on the page, in messages and in what they would do.
+	for _, rules := range []string{"- name: " + strings.ReplaceAll(evil("named"), ":", ""), issue.RulesText(f.fake.settings.Grouping.Rules[:1])} {
+		p.Go(f.URL + "/exceptions/grouping")
+		p.Eval(fmt.Sprintf("document.querySelector('#rules').value = %s; document.querySelector('#rulesform button.primary').click()", mustJSON(rules)), nil)
+		p.Wait("document.querySelector('#result')")
+		p.Eval("document.querySelectorAll('details:not(.menu)').forEach(d => d.open = true)", nil)
+		var bad string
+		if p.Eval(harmless, &bad); bad != "" {
+			t.Errorf("%.40s…:\n%s", rules, bad)
 		}
 	}
 	var text string

@@ -37,8 +37,13 @@ type fakeIssues struct {
 func newFakeIssues(now time.Time) *fakeIssues {
 	return &fakeIssues{
 		now: now, events: map[string][]millrace.StoredEvent{}, activities: map[string][]millrace.Activity{}, merged: map[string]string{},
-		settings: issue.Settings{Project: "default", Owners: []issue.OwnerRule{{Owner: "team-payments"}, {Owner: "team-search"}}},
+		settings: issue.Settings{Project: "default", Owners: []issue.OwnerRule{ownedBy("team-payments"), ownedBy("team-search")}},
 	}
+}
+
+// ownedBy gives everything to an owner.
+func ownedBy(owner string) issue.OwnerRule {
+	return issue.OwnerRule{Match: []exception.Matcher{{Field: "type", Pattern: "*"}}, Owner: owner}
 }
 
 // add makes an issue and n events of it.
@@ -249,7 +254,7 @@ func (f *fakeIssues) Explain(_ context.Context, project, id, fingerprint string)
 		return nil, millrace.Errorf(millrace.ErrNotFound, "there is no issue %q", id)
 	}
 	if f.explain != nil {
-		return &issue.Explanation{Project: project, Issue: id, Fingerprint: fingerprint, Key: f.explain.Rule, Text: f.explain.Basis, Explanation: *f.explain}, nil
+		return &issue.Explanation{Project: project, Issue: id, Fingerprint: fingerprint, Key: f.explain.Rule, Rule: &exception.Rule{Name: f.explain.Rule}, Text: f.explain.Basis, Explanation: *f.explain}, nil
 	}
 	return &issue.Explanation{
 		Project: project, Issue: id, Fingerprint: fingerprint, Key: fingerprint, By: issue.ByFingerprint,
@@ -375,6 +380,14 @@ func (f *fakeIssues) PreviewRegroup(_ context.Context, _ string, g issue.Groupin
 	return &issue.Preview{Fingerprints: 41, Issues: 40, After: 12, Moved: 29, Version: f.settings.Version, Groups: []issue.PreviewGroup{{
 		Issue: f.rows[0].ID, Title: f.rows[0].Title, Type: f.rows[0].Type, Count: 12, Parts: []issue.PreviewPart{{Issue: f.rows[1].ID, Fingerprints: 1, Count: -1}},
 	}}}, f.err
+}
+
+func (f *fakeIssues) PreviewOwners(_ context.Context, _ string, owners []issue.OwnerRule) (*issue.OwnersPreview, error) {
+	p := &issue.OwnersPreview{Issues: len(f.rows), Rules: make([]issue.OwnerMatches, len(owners))}
+	for i, o := range owners {
+		p.Rules[i].Owner = o.Owner
+	}
+	return p, f.err
 }
 
 func (f *fakeIssues) Regroup(_ context.Context, project string, g issue.Grouping, by, note string) (*millrace.Regrouping, error) {

@@ -39,6 +39,7 @@ type Issues interface {
 	Changes(ctx context.Context, project, id string, before int64, limit int) ([]millrace.Regrouping, error)
 	Settings(ctx context.Context, project string) (*issue.Settings, error)
 	SetSettings(ctx context.Context, in issue.Settings, by string) (*issue.Settings, error)
+	PreviewOwners(ctx context.Context, project string, owners []issue.OwnerRule) (*issue.OwnersPreview, error)
 }
 
 // issuePages are the pages of this file's neighbours, if this process has issues.
@@ -49,6 +50,7 @@ func (s *Server) issuePages() []route {
 	return []route{
 		{exceptionsPath, "GET,POST", millrace.ScopeRead, http.HandlerFunc(s.exceptionsPage)},
 		{typesPath, "GET", millrace.ScopeRead, s.page("types", s.typesPage)},
+		{groupingPath, "GET,POST", millrace.ScopeRead, http.HandlerFunc(s.groupingPage)},
 		{"/issues/{id}", "GET,POST", millrace.ScopeRead, http.HandlerFunc(s.issuePage)},
 	}
 }
@@ -56,6 +58,7 @@ func (s *Server) issuePages() []route {
 const (
 	exceptionsPath = "/exceptions"
 	typesPath      = "/exceptions/types"
+	groupingPath   = "/exceptions/grouping"
 	issuePath      = "/issues/"
 )
 
@@ -172,7 +175,11 @@ func newChoice(name, label, chosen string, pairs ...string) choice {
 
 // exceptionPages is the navigation between the pages about exceptions.
 func (v *view) exceptionPages() []navItem {
-	out := []navItem{{"Issues", v.issueLink(exceptionsPath), v.Path == exceptionsPath}, {"Types", v.issueLink(typesPath), v.Path == typesPath}}
+	out := []navItem{
+		{"Issues", v.issueLink(exceptionsPath), v.Path == exceptionsPath},
+		{"Types", v.issueLink(typesPath), v.Path == typesPath},
+		{"Grouping and owners", v.issueLink(groupingPath), v.Path == groupingPath},
+	}
 	for i := range out {
 		if out[i].Current {
 			out[i].Link = v.With()

@@ -27,7 +27,7 @@ var navPages = []struct{ path, label string }{
 
 // isPart reports whether a page belongs to an entry of the navigation.
 func isPart(path, entry string) bool {
-	return path == entry || entry == exceptionsPath && (path == typesPath || strings.HasPrefix(path, issuePath))
+	return path == entry || entry == exceptionsPath && (path == typesPath || path == groupingPath || strings.HasPrefix(path, issuePath))
 }
 
 // frame returns the layout of a page with its navigation, time picker and the

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ type whyView struct {
 	Error string
 	Text  string
 	Basis string
-	Rule  string
+	Rule  *labelLink
 	Key   string
 	Parts []partView
 }
@@ -35,7 +36,13 @@ func (s *Server) fillWhy(v *view, d *issueData, project string) {
 		d.Why = &whyView{Error: userMessage(err)}
 		return
 	}
-	w := &whyView{Text: visible(x.Text), Basis: visible(x.Basis), Rule: visible(x.Explanation.Rule), Key: visible(x.Key)}
+	w := &whyView{Text: visible(x.Text), Basis: visible(x.Basis), Key: visible(x.Key)}
+	if x.Rule != nil {
+		w.Rule = &labelLink{visible(x.Rule.Name), s.ruleLink(v, project, x.Rule)}
+		if x.Rule.Name == "" {
+			w.Rule.Label = "unnamed"
+		}
+	}
 	for _, p := range x.Parts {
 		w.Parts = append(w.Parts, partView{
 			Kind: visible(partKind(p.Kind, p.Depth)), Raw: visible(p.Raw), Used: visible(p.Used),
@@ -73,6 +80,7 @@ type changeRow struct {
 	Text   string
 	Note   string
 	Undo   string
+	Rules  string // after it, if it changed them
 }
 
 // fillLog lists what happened to an issue, and the changes of the grouping that it
@@ -125,20 +133,22 @@ func newActivity(a *millrace.Activity, may bool) activityRow {
 }
 
 // Words for the kinds of change.
-var changeWords = map[string]string{"merge": "Merged", "unmerge": "Taken apart", "regroup": "Grouped anew", "undo": "Taken back"}
+var changeWords = map[string]string{"merge": "Merged", "unmerge": "Taken apart", "regroup": "Grouped anew", kindOwners: "Owners", "undo": "Taken back"}
+
+// kindOwners is the kind of changes of the owner rules.
+const kindOwners = "owners"
 
 func newChange(g *millrace.Regrouping, may bool) changeRow {
 	text := changeWords[g.Kind]
 	if text == "" {
 		text = visible(g.Kind)
 	}
-	moved := 0
-	for _, m := range g.Moves {
-		if m.Fingerprint != "" && m.From != m.To {
-			moved++
-		}
+	row := changeRow{At: time.Unix(0, g.At), Author: visible(g.Author), Note: visible(g.Note)}
+	said, rules := settingsChange(g)
+	if moved := movedBy(g); moved > 0 || len(said) == 0 {
+		said = append([]string{plural(moved, "fingerprint") + " moved"}, said...)
 	}
-	row := changeRow{At: time.Unix(0, g.At), Author: visible(g.Author), Note: visible(g.Note), Text: text + ": " + plural(moved, "fingerprint") + " moved"}
+	row.Text, row.Rules = text+": "+strings.Join(said, "; "), visible(rules)
 	switch {
 	case g.UndoneBy != 0:
 		row.Text += ", taken back since"
@@ -146,6 +156,41 @@ func newChange(g *millrace.Regrouping, may bool) changeRow {
 		row.Undo = changeMark + "." + strconv.FormatInt(g.ID, 10)
 	}
 	return row
+}
+
+// settingsChange says what a change did to the settings, and which rules hold since.
+func settingsChange(g *millrace.Regrouping) (said []string, rules string) {
+	if g.SettingsAfter == nil {
+		return nil, ""
+	}
+	was, is := storedRules(g.SettingsBefore), storedRules(g.SettingsAfter)
+	number := func(before, after int, what string) string {
+		if before == after {
+			return plural(after, what)
+		}
+		return plural(after, what) + ", before " + formatCount(int64(before))
+	}
+	if was.Grouping.Version != is.Grouping.Version {
+		said = append(said, versionText(is.Grouping.Version)+", before "+versionText(was.Grouping.Version))
+	}
+	if !sameJSON(was.Grouping.Rules, is.Grouping.Rules) {
+		said = append(said, number(len(was.Grouping.Rules), len(is.Grouping.Rules), "grouping rule"))
+		rules = issue.RulesText(is.Grouping.Rules)
+	}
+	if !sameJSON(someOf(was.Owners), someOf(is.Owners)) {
+		said = append(said, number(len(was.Owners), len(is.Owners), "owner rule"))
+		rules += issue.OwnersText(is.Owners)
+	}
+	return said, rules
+}
+
+// storedRules reads settings as a change has them; nil and what is damaged have none.
+func storedRules(stored *millrace.IssueSettings) (set issue.Settings) {
+	if stored != nil {
+		_ = json.Unmarshal(stored.Grouping, &set.Grouping) // the log tells what it can
+		_ = json.Unmarshal(stored.Owners, &set.Owners)
+	}
+	return set
 }
 
 // Words for the kinds of activity.

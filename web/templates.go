@@ -22,7 +22,7 @@ type templates struct {
 }
 
 // dashboard is the page of Overview, Traffic and Pipeline.
-var pageNames = []string{"dashboard", "logs", "exceptions", "issue", "types", "error"}
+var pageNames = []string{"dashboard", "logs", "exceptions", "issue", "types", "grouping", "error"}
 
 func loadTemplates(a *assets, log *slog.Logger) (*templates, error) {
 	funcs := template.FuncMap{
@@ -56,6 +56,7 @@ type layout struct {
 	Rates   []preset
 	Filters []filterChip
 	Poll    string // how often to look again although nobody asked for it
+	Plain   bool   // the page shows no range of time
 	Session bool   // a session is open that can be ended
 	Banner  string
 }

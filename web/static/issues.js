@@ -60,6 +60,29 @@
     }
   });
 
-  document.addEventListener("htmx:after:swap", () => { at = -1; selected(); });
+  // Rules: #rules-7 is line 7 of a text, and is shown selected ------------------
+
+  function toLine() {
+    const m = /^#(rules|owners)-(\d+)$/.exec(location.hash), text = m && document.getElementById(m[1]);
+    if (!text || !text.matches("textarea")) return;
+    const lines = text.value.split("\n"), n = Math.min(lines.length, Number(m[2]));
+    const from = lines.slice(0, n - 1).join("\n").length + (n > 1 ? 1 : 0);
+    text.focus();
+    text.setSelectionRange(from, from + lines[n - 1].length);
+    text.scrollTop = Math.max(0, (n - 3) * parseFloat(getComputedStyle(text).lineHeight));
+    text.scrollIntoView({block: "center"});
+  }
+
+  window.addEventListener("hashchange", toLine);
+  document.addEventListener("click", (e) => {
+    const a = e.target.closest(".problems a");
+    if (!a) return;
+    e.preventDefault();
+    history.replaceState(history.state, "", a.hash);
+    toLine();
+  });
+
+  document.addEventListener("htmx:after:swap", () => { at = -1; selected(); toLine(); });
   selected();
+  toLine();
 })();
