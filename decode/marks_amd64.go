@@ -15,3 +15,9 @@ var canMark = cpu.X86.HasAVX2
 //
 //go:noescape
 func markBlocks(dst, src unsafe.Pointer, n int)
+
+// firstStop returns the index of the first byte of src that markBlocks would mark,
+// or 64n if there is none. src has n > 0 blocks of 64 bytes.
+//
+//go:noescape
+func firstStop(src unsafe.Pointer, n int) int

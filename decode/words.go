@@ -54,22 +54,39 @@ func blanks(x uint64) uint64 {
 
 // plainEnd returns the index of the first quote, backslash or control character
 // of b from i, or len(b). It looks at 16 bytes a turn, so that strings which
-// differ by a few bytes in length take the same branches.
+// differ by a few bytes in length take the same branches; what is longer than
+// shortText, such as a message of many kilobytes, a kernel reads.
 func plainEnd(b []byte, i int) int {
 	p := unsafe.Pointer(unsafe.SliceData(b))
-	for last := len(b) - 16; i <= last; i += 16 {
-		lo, hi := special(load(p, i)), special(load(p, i+8))
-		if lo|hi != 0 {
-			if lo == 0 {
-				i, lo = i+8, hi
-			}
-			return i + bits.TrailingZeros64(lo)>>3
+	last := len(b) - 16
+	for far := min(last, i+shortText-16); i <= far; i += 16 {
+		if lo, hi := special(load(p, i)), special(load(p, i+8)); lo|hi != 0 {
+			return i + firstMark(lo, hi)
+		}
+	}
+	if blocks := (len(b) - i) / 64; blocks > 0 && canMark {
+		i += firstStop(unsafe.Add(p, i), blocks)
+	}
+	for ; i <= last; i += 16 {
+		if lo, hi := special(load(p, i)), special(load(p, i+8)); lo|hi != 0 {
+			return i + firstMark(lo, hi)
 		}
 	}
 	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
 		i++
 	}
 	return i
+}
+
+// shortText is what most texts are shorter than.
+const shortText = 64
+
+// firstMark returns in which byte the first mark is of two words, not both without.
+func firstMark(lo, hi uint64) int {
+	if lo == 0 {
+		return 8 + bits.TrailingZeros64(hi)>>3
+	}
+	return bits.TrailingZeros64(lo) >> 3
 }
 
 // digits8 returns the number that the digits at the start of x are, and how many
