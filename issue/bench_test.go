@@ -12,7 +12,20 @@ import (
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/duckdb"
 	"github.com/millrace/millrace/meta"
+	"github.com/millrace/millrace/query"
 )
+
+// largeLists are the lists that BenchmarkList asks for.
+var largeLists = []struct {
+	name string
+	req  ListRequest
+}{
+	{"all", ListRequest{}},
+	{"phases", ListRequest{Phases: []string{"new", "ongoing", "regressed"}, Sparkline: true}},
+	{"text", ListRequest{Text: "T0001"}},
+	{"users", ListRequest{Order: OrderUsers}},
+	{"trend", ListRequest{Order: OrderTrend}},
+}
 
 // BenchmarkList asks for pages of 10,000 issues with 50,000 fingerprints in real
 // stores.
@@ -20,16 +33,7 @@ func BenchmarkList(b *testing.B) {
 	const prints, perIssue, events = 50_000, 5, 150_000
 	w := largeWorld(b, prints, perIssue, events)
 	r := w.lastDays(7)
-	for _, c := range []struct {
-		name string
-		req  ListRequest
-	}{
-		{"all", ListRequest{}},
-		{"phases", ListRequest{Phases: []string{"new", "ongoing", "regressed"}, Sparkline: true}},
-		{"text", ListRequest{Text: "T0001"}},
-		{"users", ListRequest{Order: OrderUsers}},
-		{"trend", ListRequest{Order: OrderTrend}},
-	} {
+	for _, c := range largeLists {
 		c.req.Project, c.req.Range, c.req.Env = testProject, r, EnvAll
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
@@ -62,19 +66,12 @@ func (w *world) firstKey() string {
 // largeWorld is a world on DuckDB and SQLite with issues of several fingerprints.
 func largeWorld(b *testing.B, prints, perIssue, events int) *world {
 	b.Helper()
-	dir := b.TempDir()
-	store, err := duckdb.Open(b.Context(), duckdb.DefaultOptions(), filepath.Join(dir, "store"), time.Now, slog.New(slog.DiscardHandler))
-	ok(b, err)
-	b.Cleanup(func() { _ = store.Close() })
-	people, err := meta.Open(b.Context(), filepath.Join(dir, "meta"))
-	ok(b, err)
-	b.Cleanup(func() { _ = people.Close() })
 	// The sets that answer are those of the defaults; the others would only take time.
 	f := []string{"project", "env", "fingerprint"}
-	w := newWorld(b, store, people, f, append(slices.Clone(f), "release"), append(slices.Clone(f), "host"), append(slices.Clone(f), "service"))
+	w := diskWorld(b, f, append(slices.Clone(f), "release"), append(slices.Clone(f), "host"), append(slices.Clone(f), "service"))
 	w.service.fresh.most = prints
 	started := time.Now()
-	_, err = w.service.Regroup(b.Context(), testProject, Grouping{Rules: groupings[1].Rules}, "ann", "")
+	_, err := w.service.Regroup(b.Context(), testProject, Grouping{Rules: groupings[1].Rules}, "ann", "")
 	ok(b, err)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	var list []millrace.Event
@@ -104,11 +101,71 @@ func largeWorld(b *testing.B, prints, perIssue, events int) *world {
 	}
 	b.Logf("%v for issues", time.Since(started))
 	w.engine.Fold(w.clock.now.UnixNano(), list)
-	ok(b, store.WriteCells(b.Context(), w.engine.Drain().Cells, &millrace.Commit{Sink: millrace.SinkRollup}))
+	ok(b, w.store.WriteCells(b.Context(), w.engine.Drain().Cells, &millrace.Commit{Sink: millrace.SinkRollup}))
 	for more := true; more; {
-		more, err = store.Maintain(b.Context(), w.clock.now)
+		more, err = w.store.Maintain(b.Context(), w.clock.now)
 		ok(b, err)
 	}
 	b.Logf("%v for all", time.Since(started))
 	return w
+}
+
+// BenchmarkListSmall asks what a page that is watched asks: two issues, of which
+// one is a storm, counted for an hour in flushes of 5 s.
+func BenchmarkListSmall(b *testing.B) {
+	w := smallWorld(b)
+	req := ListRequest{Project: testProject, Range: query.Range{From: w.clock.now.Add(-time.Hour), To: w.clock.now}, Sparkline: true}
+	for b.Loop() {
+		page, err := w.service.List(b.Context(), req)
+		ok(b, err)
+		if len(page.Rows) != 2 || page.Rows[0].Users < 1000 {
+			b.Fatalf("%d rows", len(page.Rows))
+		}
+	}
+}
+
+// smallWorld is a world on DuckDB and SQLite in which two issues went on for an hour.
+func smallWorld(b *testing.B) *world {
+	b.Helper()
+	w := diskWorld(b)
+	now := w.clock.now
+	for at := now.Add(-time.Hour); at.Before(now); at = at.Add(5 * time.Second) {
+		var list []millrace.Event
+		for n := range 21 {
+			e := thrown{
+				fingerprint: "2:00000000000000aa", typ: "Storm", env: "production", service: "api", host: "a", release: "1.0",
+				user: fmt.Sprint("user", int(at.Unix()%5000)+n), at: at.Add(time.Duration(n) * 100 * time.Millisecond), weight: 1000,
+			}
+			if n == 20 {
+				e.fingerprint, e.typ, e.weight = "2:00000000000000bb", "Other", 1
+			}
+			list = append(list, e.event(testProject))
+			if at.Equal(now.Add(-time.Hour)) {
+				ok(b, w.service.See(b.Context(), []millrace.Sighting{{
+					Project: testProject, Fingerprint: e.fingerprint, Env: e.env, First: list[n].Time, Last: list[n].Time, Type: e.typ, Title: "it broke",
+				}}))
+			}
+		}
+		w.engine.Fold(at.UnixNano(), list)
+		ok(b, w.store.WriteCells(b.Context(), w.engine.Drain().Cells, &millrace.Commit{Sink: millrace.SinkRollup}))
+		for more := true; more; {
+			var err error
+			more, err = w.store.Maintain(b.Context(), at)
+			ok(b, err)
+		}
+	}
+	return w
+}
+
+// diskWorld is an empty world on DuckDB and SQLite.
+func diskWorld(b *testing.B, sets ...[]string) *world {
+	b.Helper()
+	dir := b.TempDir()
+	store, err := duckdb.Open(b.Context(), duckdb.DefaultOptions(), filepath.Join(dir, "store"), time.Now, slog.New(slog.DiscardHandler))
+	ok(b, err)
+	b.Cleanup(func() { _ = store.Close() })
+	people, err := meta.Open(b.Context(), filepath.Join(dir, "meta"))
+	ok(b, err)
+	b.Cleanup(func() { _ = people.Close() })
+	return newWorld(b, store, people, sets...)
 }

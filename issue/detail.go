@@ -101,7 +101,7 @@ func (s *Service) numbers(ctx context.Context, d *Detail, env string, r query.Ra
 	if err != nil {
 		return err
 	}
-	if err := d.counts(ctx, sc, question{by: "fingerprint", r: r, only: mine}); err != nil {
+	if err := d.counts(ctx, sc, question{by: "fingerprint", only: mine}, r); err != nil {
 		return err
 	}
 	for _, b := range []struct {
@@ -113,21 +113,22 @@ func (s *Service) numbers(ctx context.Context, d *Detail, env string, r query.Ra
 		if err != nil {
 			return err
 		}
-		a, err := one.ask(ctx, question{by: b.by, r: r, only: mine, users: true})
+		a, err := one.ask(ctx, question{by: b.by, only: mine}, period{r: r, users: true})
 		if err != nil {
 			return err
 		}
-		*b.into = a.shares()
+		*b.into = a[0].shares()
 	}
 	return nil
 }
 
 // counts reads the numbers. q is the question for its fingerprints.
-func (d *Detail) counts(ctx context.Context, sc *scope, q question) error {
-	each, err := sc.ask(ctx, q)
+func (d *Detail) counts(ctx context.Context, sc *scope, q question, r query.Range) error {
+	all, err := sc.ask(ctx, q, append(trendOf(r), period{r: r}, period{r: r, step: d.Step})...)
 	if err != nil {
 		return err
 	}
+	was, each, series := newTrend(all), all[3], all[4]
 	d.CompleteUntil, d.Count = each.complete, each.total()
 	if !each.known {
 		d.CompleteFrom = sc.since
@@ -135,25 +136,20 @@ func (d *Detail) counts(ctx context.Context, sc *scope, q question) error {
 	for i := range d.Fingerprints {
 		d.Fingerprints[i].Count = each.count[d.Fingerprints[i].Fingerprint]
 	}
-	q.by, q.users = "", true
-	whole, err := sc.ask(ctx, q)
-	if err != nil {
-		return err
+	d.Before, d.Yesterday, d.LastWeek = was.before.sum(), was.yesterday.sum(), was.lastWeek.sum()
+	d.Series = make([]float64, len(d.Times))
+	for name := range series.steps {
+		for i, n := range series.spark(name, d.Times) {
+			d.Series[i] += n
+		}
 	}
-	d.Users = whole.users[""]
-	was, err := sc.trend(ctx, q)
-	if err != nil {
-		return err
-	}
-	d.Before, d.Yesterday, d.LastWeek = was.before.of(""), was.yesterday.of(""), was.lastWeek.of("")
-	q.users, q.step = false, d.Step
-	series, err := sc.ask(ctx, q)
-	if err != nil {
-		return err
-	}
-	d.Series = series.spark("", d.Times)
 	d.Spark = d.Series
-	return nil
+	q.by = ""
+	whole, err := sc.ask(ctx, q, period{r: r, users: true})
+	if err == nil {
+		d.Users = whole[0].users[""]
+	}
+	return err
 }
 
 // Releases returns the releases of a project that had exceptions, the newest

@@ -154,17 +154,17 @@ func (s *Service) since(ctx context.Context, i *millrace.Issue) (occurrences, us
 	if err != nil {
 		return 0, 0, err
 	}
-	q := question{only: anyOf("fingerprint", names), users: true, exact: true}
-	q.r.To = s.deps.Now().Add(time.Minute)
+	q, p := question{only: anyOf("fingerprint", names)}, period{users: true, exact: true}
+	p.r.To = s.deps.Now().Add(time.Minute)
 	for _, g := range []millrace.Granularity{millrace.Minute, millrace.Hour, millrace.Day} {
 		width := int64(g) * int64(time.Second)
-		q.r.From = time.Unix(0, (i.Ignore.At/width+1)*width)
-		if !q.r.From.Before(q.r.To) {
+		p.r.From = time.Unix(0, (i.Ignore.At/width+1)*width)
+		if !p.r.From.Before(p.r.To) {
 			return 0, 0, nil
 		}
-		a, err := sc.ask(ctx, q)
+		a, err := sc.ask(ctx, q, p)
 		if err == nil {
-			return a.count[""], a.users[""], nil
+			return a[0].count[""], a[0].users[""], nil
 		}
 		if millrace.ErrorCode(err) != millrace.ErrInvalid || g == millrace.Day {
 			return 0, 0, err

@@ -143,45 +143,63 @@ func (s *Service) List(ctx context.Context, req ListRequest) (*Page, error) {
 
 // listing is one request being answered.
 type listing struct {
-	s      *Service
-	req    *ListRequest
-	scope  *scope
-	page   *Page
-	counts map[string]int64  // by issue
-	of     map[string]string // fingerprints that occurred to issues
+	s     *Service
+	req   *ListRequest
+	scope *scope
+	page  *Page
+	now   *answer // by issue
+	// before is as long a time before the range, if the order needs it.
+	before *answer
 }
 
-// count asks how often each fingerprint occurred and adds it up by issue. It is
-// one question, which reads no sketches.
+// unknownPrefix names what belongs to no issue.
+const unknownPrefix = "\x00"
+
+// count asks how often each fingerprint occurred, by issue. It is one question, which
+// reads sketches of users only if the order needs them or there are few.
 func (l *listing) count(ctx context.Context) error {
-	all, err := l.scope.ask(ctx, question{by: "fingerprint", r: l.req.Range})
+	r := l.req.Range
+	periods := []period{{r: r, users: l.req.Order == OrderUsers || l.s.members.few(l.req.Project)}}
+	if l.req.Order == OrderTrend {
+		periods = append(periods, period{r: earlier(r, r.To.Sub(r.From))})
+	}
+	all, err := l.scope.ask(ctx, question{by: "fingerprint", fold: l.byIssue(ctx)}, periods...)
 	if err != nil {
 		return err
 	}
-	l.page.CompleteUntil = all.complete
-	if !all.known {
+	l.now, l.before = all[0], all[len(all)-1]
+	l.page.CompleteUntil = l.now.complete
+	if !l.now.known {
 		l.page.CompleteFrom = l.scope.since
 	}
-	names := make([]string, 0, len(all.count))
-	for f := range all.count {
-		if f != other {
-			names = append(names, f)
+	l.page.Other = l.now.count[other]
+	delete(l.now.count, other)
+	for name, n := range l.now.count {
+		if strings.HasPrefix(name, unknownPrefix) {
+			l.page.Unknown += n
+			l.page.UnknownFingerprints++
+			delete(l.now.count, name)
 		}
-	}
-	if l.of, err = l.s.issuesOf(ctx, l.req.Project, names); err != nil {
-		return err
-	}
-	l.counts = map[string]int64{}
-	l.page.Other = all.count[other]
-	for _, f := range names {
-		if id, ok := l.of[f]; ok {
-			l.counts[id] += all.count[f]
-			continue
-		}
-		l.page.Unknown += all.count[f]
-		l.page.UnknownFingerprints++
 	}
 	return nil
+}
+
+// byIssue names fingerprints after their issues, such that what has none stays apart.
+func (l *listing) byIssue(ctx context.Context) func([]string) (map[string]string, error) {
+	return func(values []string) (map[string]string, error) {
+		values = slices.DeleteFunc(values, func(f string) bool { return f == other })
+		of, err := l.s.issuesOf(ctx, l.req.Project, values)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range values {
+			if _, ok := of[f]; !ok {
+				of[f] = unknownPrefix + f
+			}
+		}
+		of[other] = other
+		return of, nil
+	}
 }
 
 // choose returns the rows of all pages in order, with the count that orders them.
@@ -191,7 +209,7 @@ func (l *listing) choose(ctx context.Context) ([]Row, error) {
 	var rows []Row
 	byIssue := req.Order == OrderLastSeen || req.Order == OrderFirstSeen
 	if len(req.Phases) == 0 && req.Owner == nil && req.Text == "" && !req.Silent && !byIssue {
-		for id, n := range l.counts {
+		for id, n := range l.now.count {
 			rows = append(rows, Row{Issue: &millrace.Issue{ID: id}, Count: n})
 		}
 	} else {
@@ -201,13 +219,14 @@ func (l *listing) choose(ctx context.Context) ([]Row, error) {
 		}
 		now := l.s.deps.Now()
 		for _, i := range list {
-			n, occurred := l.counts[i.ID]
+			n, occurred := l.now.count[i.ID]
 			if (occurred || req.Silent) && (len(req.Phases) == 0 || slices.Contains(req.Phases, i.Phase(now))) {
 				rows = append(rows, Row{Issue: i, Count: n})
 			}
 		}
 	}
-	return rows, l.sort(ctx, rows)
+	l.sort(rows)
+	return rows, nil
 }
 
 // filter returns which issues can be rows.
@@ -231,36 +250,14 @@ func (l *listing) filter() millrace.IssueQuery {
 	return q
 }
 
-func (l *listing) sort(ctx context.Context, rows []Row) error {
+func (l *listing) sort(rows []Row) {
 	key := map[string]int64{}
 	switch l.req.Order {
 	case OrderUsers:
-		all, err := l.scope.ask(ctx, question{by: "fingerprint", r: l.req.Range, users: true, fold: fold(l.of)})
-		if err != nil {
-			return err
-		}
-		key = all.users
+		key = l.now.users
 	case OrderTrend:
-		r := l.req.Range
-		was, err := l.scope.ask(ctx, question{by: "fingerprint", r: earlier(r, r.To.Sub(r.From))})
-		if err != nil {
-			return err
-		}
-		names := make([]string, 0, len(was.count))
-		for f := range was.count {
-			names = append(names, f)
-		}
-		of, err := l.s.issuesOf(ctx, l.req.Project, names)
-		if err != nil {
-			return err
-		}
 		for i := range rows {
-			key[rows[i].ID] = rows[i].Count
-		}
-		for f, n := range was.count {
-			if id, ok := of[f]; ok {
-				key[id] -= n
-			}
+			key[rows[i].ID] = rows[i].Count - l.before.count[rows[i].ID]
 		}
 	default:
 		for i := range rows {
@@ -275,15 +272,6 @@ func (l *listing) sort(ctx context.Context, rows []Row) error {
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(key[b.ID], key[a.ID]), cmp.Compare(b.Count, a.Count), strings.Compare(a.ID, b.ID))
 	})
-	return nil
-}
-
-// fold names fingerprints after their issues, and drops those of none.
-func fold(of map[string]string) func(string) (string, bool) {
-	return func(f string) (string, bool) {
-		id, ok := of[f]
-		return id, ok
-	}
 }
 
 // maxOnly is up to how many fingerprints a question names them rather than to read
@@ -316,32 +304,37 @@ func (l *listing) fill(ctx context.Context) error {
 		of[f.Fingerprint] = f.Issue
 		list[f.Issue] = append(list[f.Issue], f.Fingerprint)
 	}
-	q := question{by: "fingerprint", r: l.req.Range, fold: fold(of), users: true}
-	q.only = only(of)
-	users, err := l.scope.ask(ctx, q)
+	return l.numbers(ctx, of, list)
+}
+
+// numbers asks for the numbers of the page's rows. of has the issues of their
+// fingerprints.
+func (l *listing) numbers(ctx context.Context, of map[string]string, list map[string][]string) error {
+	q := question{by: "fingerprint", only: only(of), fold: func([]string) (map[string]string, error) { return of, nil }}
+	periods := trendOf(l.req.Range)
+	if l.req.Sparkline {
+		periods = append(periods, period{r: l.req.Range, step: l.page.Step})
+		l.page.Times = timesOf(l.req.Range, l.page.Step)
+	}
+	users := l.now.users
+	if users == nil {
+		periods = append(periods, period{r: l.req.Range, users: true})
+	}
+	all, err := l.scope.ask(ctx, q, periods...)
 	if err != nil {
 		return err
 	}
-	was, err := l.scope.trend(ctx, q)
-	if err != nil {
-		return err
+	if users == nil {
+		users = all[len(all)-1].users
 	}
-	for i := range rows {
-		r := &rows[i]
-		r.Fingerprints, r.Users, r.Phase = list[r.ID], users.users[r.ID], r.Issue.Phase(l.s.deps.Now())
+	was, now := newTrend(all), l.s.deps.Now()
+	for i := range l.page.Rows {
+		r := &l.page.Rows[i]
+		r.Fingerprints, r.Users, r.Phase = list[r.ID], users[r.ID], r.Issue.Phase(now)
 		r.Before, r.Yesterday, r.LastWeek = was.before.of(r.ID), was.yesterday.of(r.ID), was.lastWeek.of(r.ID)
-	}
-	if !l.req.Sparkline {
-		return nil
-	}
-	q.step, q.users = l.page.Step, false
-	series, err := l.scope.ask(ctx, q)
-	if err != nil {
-		return err
-	}
-	l.page.Times = timesOf(l.req.Range, l.page.Step)
-	for i := range rows {
-		rows[i].Spark = series.spark(rows[i].ID, l.page.Times)
+		if l.req.Sparkline {
+			r.Spark = all[3].spark(r.ID, l.page.Times)
+		}
 	}
 	return nil
 }

@@ -71,6 +71,18 @@ func (m *members) lookup(project string, change int64, fingerprints []string) (o
 	return out, ask
 }
 
+// fewMembers is how many fingerprints are few.
+const fewMembers = 500
+
+// few reports whether a project is known to have few fingerprints, so that asking for
+// all costs less than asking twice. It may be wrong, which costs time only.
+func (m *members) few(project string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	have := m.projects[project]
+	return have != nil && len(have.of) <= fewMembers
+}
+
 func (m *members) add(project string, change int64, read map[string]string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

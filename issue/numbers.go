@@ -83,14 +83,18 @@ func (s *Service) envFilter(env string) *millrace.Filter {
 	return equal("env", env)
 }
 
-// question is one question to the rollup.
+// question is one question to the rollup about some periods.
 type question struct {
-	by    string // a dimension, "" for the whole
+	by   string           // a dimension, "" for the whole
+	only *millrace.Filter // a further condition
+	fold func(values []string) (map[string]string, error)
+}
+
+// period is a range that a question is about.
+type period struct {
 	r     query.Range
 	exact bool // r begins at a minute and must not be widened before it
 	step  time.Duration
-	only  *millrace.Filter // a further condition
-	fold  func(string) (string, bool)
 	users bool
 }
 
@@ -104,63 +108,38 @@ type answer struct {
 	complete time.Time
 }
 
-// ask answers from cells alone: of raw rows there are samples. What was counted
-// before the rollup could tell is left out; known is false if that is the range's
-// beginning.
-func (sc *scope) ask(ctx context.Context, q question) (*answer, error) {
-	out := &answer{count: map[string]int64{}, users: map[string]int64{}, steps: map[string]map[int64]int64{}, known: true}
-	if q.r.From.Before(sc.since) {
-		out.known = false
-		if q.r.From, q.exact = sc.since, true; !q.r.To.After(q.r.From) {
-			return out, nil
-		}
-	}
-	req := query.RollupRequest{
-		Rollup: Rollup, Metrics: []string{"count"}, Filter: sc.filter, Range: q.r, ExactFrom: q.exact, Step: q.step, Fold: q.fold,
-		CellsOnly: true, Order: []string{"-count"}, Limit: query.MaxRows,
-	}
-	if q.users {
-		req.Metrics = append(req.Metrics, "users")
-	}
-	if q.by != "" {
-		req.By = []string{q.by}
-	}
+// ask answers for each period from cells alone: of raw rows there are samples. What
+// was counted before the rollup could tell is left out; known is false if that is the
+// period's beginning.
+func (sc *scope) ask(ctx context.Context, q question, periods ...period) ([]*answer, error) {
+	req := query.PeriodsRequest{Rollup: Rollup, Count: "count", Uniques: "users", By: q.by, Filter: sc.filter, Fold: q.fold}
 	if q.only != nil {
 		req.Filter = &millrace.Filter{Op: millrace.FilterAnd, Sub: []*millrace.Filter{sc.filter, q.only}}
 	}
-	res, err := sc.s.deps.Query.Rollup(ctx, req)
+	out := make([]*answer, len(periods))
+	var at []int // the periods that are asked for
+	for i, p := range periods {
+		out[i] = &answer{known: !p.r.From.Before(sc.since)}
+		if !out[i].known {
+			if p.r.From, p.exact = sc.since, true; !p.r.To.After(p.r.From) {
+				continue
+			}
+		}
+		at = append(at, i)
+		req.Periods = append(req.Periods, query.Period{Range: p.r, ExactFrom: p.exact, Step: p.step, Uniques: p.users})
+	}
+	if len(at) == 0 {
+		return out, nil
+	}
+	res, err := sc.s.deps.Query.Periods(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	out.complete = res.CompleteUntil
-	out.read(res, q.by != "", q.step > 0, q.users)
-	return out, nil
-}
-
-func (a *answer) read(res *query.RollupResult, by, steps, users bool) {
-	for _, row := range res.Rows {
-		var bucket int64
-		if steps {
-			t, _ := row[0].(time.Time)
-			bucket, row = t.Unix(), row[1:]
-		}
-		value := ""
-		if by {
-			value, _ = row[0].(string)
-			row = row[1:]
-		}
-		n := int64(query.Float(row[0]))
-		a.count[value] += n
-		if users {
-			a.users[value] = int64(query.Float(row[1]) + 0.5)
-		}
-		if steps {
-			if a.steps[value] == nil {
-				a.steps[value] = map[int64]int64{}
-			}
-			a.steps[value][bucket] += n
-		}
+	for k, i := range at {
+		n := &res.Periods[k]
+		out[i].count, out[i].users, out[i].steps, out[i].complete = n.Count, n.Uniques, n.Steps, res.CompleteUntil
 	}
+	return out, nil
 }
 
 // of returns a count, unknownCount if it is not known.
@@ -256,18 +235,11 @@ func earlier(r query.Range, by time.Duration) query.Range {
 // trend is the counts of earlier periods.
 type trend struct{ before, yesterday, lastWeek *answer }
 
-// trend asks how often it was before the range, a day and a week before.
-func (sc *scope) trend(ctx context.Context, q question) (t trend, err error) {
-	r := q.r
-	q.step, q.users = 0, false
-	for _, p := range []struct {
-		into **answer
-		by   time.Duration
-	}{{&t.before, r.To.Sub(r.From)}, {&t.yesterday, day}, {&t.lastWeek, week}} {
-		q.r = earlier(r, p.by)
-		if *p.into, err = sc.ask(ctx, q); err != nil {
-			return t, err
-		}
-	}
-	return t, nil
+// trendOf returns the periods of a trend: as long a time before the range, a day and
+// a week before.
+func trendOf(r query.Range) []period {
+	return []period{{r: earlier(r, r.To.Sub(r.From))}, {r: earlier(r, day)}, {r: earlier(r, week)}}
 }
+
+// newTrend takes the answers for trendOf.
+func newTrend(a []*answer) trend { return trend{a[0], a[1], a[2]} }

@@ -87,11 +87,11 @@ func (s *Service) recent(ctx context.Context, project string) (map[string]int64,
 		return nil, err
 	}
 	now := s.deps.Now()
-	a, err := sc.ask(ctx, question{by: "fingerprint", r: query.Range{From: now.Add(-previewDays * day), To: now}})
+	a, err := sc.ask(ctx, question{by: "fingerprint"}, period{r: query.Range{From: now.Add(-previewDays * day), To: now}})
 	if err != nil {
 		return nil, err
 	}
-	return a.count, nil
+	return a[0].count, nil
 }
 
 // compare fills the preview from where fingerprints are and would be.

@@ -55,7 +55,7 @@ func (o *Options) Validate(path string, v *millrace.Violations) {
 
 // Numbers answers questions to rollups and rows; a *query.Service does.
 type Numbers interface {
-	Rollup(ctx context.Context, req query.RollupRequest) (*query.RollupResult, error)
+	Periods(ctx context.Context, req query.PeriodsRequest) (*query.PeriodsResult, error)
 	CompleteFrom(ctx context.Context, rollup string, fields, metrics []string) (time.Time, error)
 	Logs(ctx context.Context, req query.LogsRequest) (*query.LogsResult, error)
 }

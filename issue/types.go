@@ -75,20 +75,11 @@ func (s *Service) Types(ctx context.Context, req TypesRequest) (*Types, error) {
 		return nil, err
 	}
 	out := &Types{Step: step, Times: timesOf(req.Range, step), Rows: []TypeRow{}}
-	q := question{by: "type", r: req.Range, users: true}
-	now, err := sc.ask(ctx, q)
+	all, err := sc.ask(ctx, question{by: "type"}, append(trendOf(req.Range), period{r: req.Range, users: true}, period{r: req.Range, step: step})...)
 	if err != nil {
 		return nil, err
 	}
-	was, err := sc.trend(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	q.step, q.users = step, false
-	series, err := sc.ask(ctx, q)
-	if err != nil {
-		return nil, err
-	}
+	was, now, series := newTrend(all), all[3], all[4]
 	out.CompleteUntil, out.Other, out.Count = now.complete, now.count[other], now.total()
 	if !now.known {
 		out.CompleteFrom = sc.since
@@ -140,11 +131,11 @@ func (out *Types) choose(req *TypesRequest, now *answer, was *trend, series *ans
 func (out *Types) hosts(ctx context.Context, sc *scope, r query.Range) error {
 	for i := range out.Rows {
 		row := &out.Rows[i]
-		a, err := sc.ask(ctx, question{by: "host", r: r, users: true, only: equal("type", row.Type)})
+		a, err := sc.ask(ctx, question{by: "host", only: equal("type", row.Type)}, period{r: r, users: true})
 		if err != nil {
 			return err
 		}
-		row.Hosts = a.shares()
+		row.Hosts = a[0].shares()
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func cheapest(pieces []piece) (parts []millrace.CellPart, cost int64) {
 
 // plan returns the parts to read, nil if cells cannot answer.
 func (p *planner) plan(ctx context.Context, count func(context.Context, []millrace.CellPart) ([]int64, error)) ([]millrace.CellPart, error) {
-	pieces, ok := p.cover([]millrace.Span{{From: p.line.from, To: p.line.to}}, 0)
+	pieces, ok := p.cover(p.line.spans(), 0)
 	if !ok {
 		return nil, nil
 	}

@@ -36,9 +36,6 @@ type RollupRequest struct {
 	// Filter is a further condition, for those who have one rather than text. It may
 	// have more terms than the language allows.
 	Filter *millrace.Filter
-	// Fold names the values of By[0] anew, or drops them: those of one name are one
-	// row, with merged states, so that sums are exact and users count once.
-	Fold   func(value string) (name string, ok bool)
 	Having string // condition on metrics of the answer: pv > 100 and error_rate >= 0.01
 	Range  Range
 	// ExactFrom and ExactTo say that an end of the range is meant to the
@@ -141,9 +138,6 @@ func (req *RollupRequest) check() error {
 	if err := req.Range.check(); err != nil {
 		return err
 	}
-	if req.Fold != nil && len(req.By) == 0 {
-		return millrace.Errorf(millrace.ErrInvalid, "by: give the dimension to fold")
-	}
 	if req.Limit < 0 || req.Limit > MaxRows {
 		return millrace.Errorf(millrace.ErrInvalid, "limit %d: must be between 0 and %d", req.Limit, MaxRows)
 	}
@@ -231,7 +225,7 @@ type reading struct {
 
 // read reads the range, or the period before line, which is the range's.
 func (s *Service) read(ctx context.Context, q *question, line *timeline) (*reading, error) {
-	r, parts, err := s.planRange(ctx, q, line)
+	r, parts, err := s.planRange(ctx, q, line, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -240,33 +234,31 @@ func (s *Service) read(ctx context.Context, q *question, line *timeline) (*readi
 	}
 	if parts == nil {
 		r.source = SourceRaw
-		if r.cells, err = s.readRaw(ctx, q, r.line); err == nil {
-			r.cells, err = q.fold(r.cells)
-		}
+		r.cells, err = s.readRaw(ctx, q, r.line)
 		return r, err
 	}
+	return s.readCells(ctx, q, r.line, parts)
+}
+
+// readCells reads parts, merged into the steps of a timeline.
+func (s *Service) readCells(ctx context.Context, q *question, line *timeline, parts []millrace.CellPart) (*reading, error) {
 	by := make([]int, len(q.req.By))
 	for i, name := range q.req.By {
 		by[i] = slices.Index(q.schema.Dimensions, name)
 	}
 	cq := millrace.CellQuery{
-		Rollup: q.schema.Name, Parts: parts, From: r.line.from, By: by, Where: q.where, States: q.cols.states(),
+		Rollup: q.schema.Name, Parts: parts, From: line.from, By: by, Where: q.where, States: q.cols.states(),
 	}
-	if r.line.step > 0 {
-		cq.Steps = r.line.runs
+	if line.runs[0].Width > 0 || len(line.runs) > 1 {
+		cq.Steps = line.runs
 	}
-	if r.cells, err = s.deps.Store.Cells(ctx, cq); err != nil {
-		return nil, err
-	}
-	r.source = sourceName(parts)
-	r.cells, err = q.fold(r.cells)
-	return r, err
+	cells, err := s.deps.Store.Cells(ctx, cq)
+	return &reading{line: line, source: sourceName(parts), cells: cells}, err
 }
 
-// planRange plans the range, or the period before line. No parts: cells cannot
-// answer.
-func (s *Service) planRange(ctx context.Context, q *question, line *timeline) (*reading, []millrace.CellPart, error) {
-	var have *millrace.Coverage
+// planRange plans the range, or the period before line. have is what the Store tells
+// of its cells there, nil if it was not asked yet. No parts: cells cannot answer.
+func (s *Service) planRange(ctx context.Context, q *question, line *timeline, have *millrace.Coverage) (*reading, []millrace.CellPart, error) {
 	for _, ends := range q.attempts(line) {
 		t := ends
 		if line == nil {
@@ -278,8 +270,7 @@ func (s *Service) planRange(ctx context.Context, q *question, line *timeline) (*
 		}
 		if have == nil {
 			var err error
-			day := int64(millrace.Day)
-			if have, err = s.deps.Store.Coverage(ctx, q.schema.Name, t.from-day, t.to+day); err != nil {
+			if have, err = s.coverage(ctx, q.schema.Name, t.from, t.to); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -300,6 +291,13 @@ func (s *Service) planRange(ctx context.Context, q *question, line *timeline) (*
 	lo, hi := q.exact(t)
 	t.width = float64(hi-lo) / 1e9
 	return &reading{line: t}, nil, nil
+}
+
+// coverage returns what the Store tells of its cells in a range, and as far around
+// it as it may be widened.
+func (s *Service) coverage(ctx context.Context, rollup string, from, to int64) (*millrace.Coverage, error) {
+	const day = int64(millrace.Day)
+	return s.deps.Store.Coverage(ctx, rollup, from-day, to+day)
 }
 
 func (s *Service) planParts(ctx context.Context, q *question, t *timeline, have *millrace.Coverage) ([]millrace.CellPart, error) {

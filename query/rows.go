@@ -45,9 +45,6 @@ func (q *question) rows(r *reading) ([]resultRow, error) {
 		}
 		out[i] = row
 	}
-	if q.req.Fold != nil {
-		slices.SortFunc(out, byPlace)
-	}
 	return out, nil
 }
 

@@ -20,7 +20,8 @@ type timeline struct {
 	runs     []millrace.StepRun
 	starts   []int64 // of all steps, and where the last ends; nil unless written out
 	loc      *time.Location
-	width    float64 // of the range in seconds, where its ends lie within minutes; else 0
+	only     []millrace.Span // that are asked for; nil is all of the range
+	width    float64         // of the range in seconds, where its ends lie within minutes; else 0
 }
 
 // newTimeline cuts a range. In UTC steps are multiples of the step since 1970;
@@ -200,7 +201,18 @@ func (t *timeline) whole(g millrace.Granularity) (spans []millrace.Span, ok bool
 			}
 		}
 	}
+	if t.only != nil {
+		spans = intersect(spans, t.only)
+	}
 	return spans, true
+}
+
+// spans returns what is asked for.
+func (t *timeline) spans() []millrace.Span {
+	if t.only != nil {
+		return t.only
+	}
+	return []millrace.Span{{From: t.from, To: t.to}}
 }
 
 // maxSpans bounds the pieces of a plan: years of days of a zone that is half an
