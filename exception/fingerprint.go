@@ -150,9 +150,11 @@ var numbered = [...]string{
 
 // name adds the normalised form of a type, module or function.
 func (h *hash) name(s string) {
-	for _, g := range generated {
-		if i := strings.Index(s, g); i >= 0 {
-			s = s[:i]
+	if strings.IndexByte(s, '$') >= 0 {
+		for _, g := range generated {
+			if i := strings.Index(s, g); i >= 0 {
+				s = s[:i]
+			}
 		}
 	}
 	dropped := -1 // where the last left-out digits ended
@@ -182,7 +184,18 @@ func (h *hash) name(s string) {
 	h.byte(0)
 }
 
+// numberedEnds are the last bytes of numbered.
+var numberedEnds = func() (set [256]bool) {
+	for _, w := range numbered {
+		set[w[len(w)-1]] = true
+	}
+	return set
+}()
+
 func endsNumbered(s string) bool {
+	if s == "" || !numberedEnds[s[len(s)-1]] {
+		return false
+	}
 	for _, w := range numbered {
 		if strings.HasSuffix(s, w) {
 			return true

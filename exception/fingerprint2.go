@@ -135,7 +135,7 @@ func (c *collector) fingerprint(e *millrace.Exception) string {
 	}
 	h := hash(fnvOffset)
 	for _, b := range c.buf {
-		h.byte(b)
+		h = (h ^ hash(b)) * fnvPrime
 	}
 	return h.text('2')
 }
@@ -149,18 +149,19 @@ func (c *collector) restart(system bool) {
 
 // tree adds e, its causes and the members of the groups among them.
 func (c *collector) tree(e *millrace.Exception) {
-	var previous []byte
+	var from, to int // of the parts of the exception around it
 	var outer *millrace.Exception
 	for depth := 0; e != nil && depth < fingerprintCauses; depth++ {
 		start := len(c.buf)
 		parts := c.partCount()
 		before := c.used
 		c.one(e, outer, depth)
-		if outer != nil && (slices.Equal(previous, c.buf[start:]) || c.used == before && bytes.HasPrefix(previous, c.buf[start:])) {
+		previous := c.buf[from:to]
+		if outer != nil && (bytes.Equal(previous, c.buf[start:]) || c.used == before && bytes.HasPrefix(previous, c.buf[start:])) {
 			c.buf, c.used = c.buf[:start], before
 			c.repeated(parts)
 		} else {
-			previous = slices.Clone(c.buf[start:])
+			from, to = start, len(c.buf)
 		}
 		if len(e.Members) > 0 {
 			c.members(e, depth)
@@ -209,7 +210,7 @@ func (c *collector) one(e, outer *millrace.Exception, depth int) {
 	if c.system {
 		limit = fingerprintSystem
 	}
-	var seen [fingerprintApp]hash
+	var seen [fingerprintApp][2]int
 	n := 0
 	if blamed := c.blamed(e.Frames[:own]); blamed >= 0 {
 		f := e.Frames[blamed]
@@ -249,8 +250,9 @@ func (c *collector) blamed(frames []millrace.Frame) int {
 	return -1
 }
 
-// frame adds one frame unless it does not count, and returns how many there are.
-func (c *collector) frame(f *millrace.Frame, depth int, seen []hash, n int) int {
+// frame adds one frame unless it does not count, and returns how many there are. seen
+// tells where those before it are in buf.
+func (c *collector) frame(f *millrace.Frame, depth int, seen [][2]int, n int) int {
 	if why := skipFrame(c.language, f, c.system); why != 0 {
 		c.noteFrame(f, depth, nil, why)
 		return n
@@ -265,16 +267,14 @@ func (c *collector) frame(f *millrace.Frame, depth int, seen []hash, n int) int 
 		c.noteFrame(f, depth, nil, whyNameless)
 		return n
 	}
-	h := hash(fnvOffset)
-	for _, b := range c.buf[from:] {
-		h.byte(b)
+	for _, at := range seen[:n] {
+		if bytes.Equal(c.buf[at[0]:at[1]], c.buf[from:]) {
+			c.buf = c.buf[:start]
+			c.noteFrame(f, depth, nil, whyRecursion)
+			return n
+		}
 	}
-	if slices.Contains(seen[:n], h) {
-		c.buf = c.buf[:start]
-		c.noteFrame(f, depth, nil, whyRecursion)
-		return n
-	}
-	seen[n] = h
+	seen[n] = [2]int{from, len(c.buf)}
 	c.noteFrame(f, depth, c.buf[from:], why)
 	c.buf = append(c.buf, 0)
 	return n + 1

@@ -22,13 +22,24 @@ var javaLibraries = [...]string{
 	"org.slf4j.", "org.codehaus.groovy.", "org.junit.", "okhttp3.", "okio.", "retrofit2.", "com.mysql.", "org.postgresql.",
 }
 
-func javaInApp(class string) bool {
+// javaByFirst are javaLibraries by their first byte: every frame asks.
+var javaByFirst = func() (lists [256][]string) {
 	for _, p := range javaLibraries {
+		lists[p[0]] = append(lists[p[0]], p)
+	}
+	return lists
+}()
+
+func javaInApp(class string) bool {
+	if class == "" {
+		return true
+	}
+	for _, p := range javaByFirst[class[0]] {
 		if strings.HasPrefix(class, p) {
 			return false
 		}
 	}
-	return !strings.HasPrefix(class, "$Proxy") && !strings.HasPrefix(class, "com.sun.proxy.")
+	return !strings.HasPrefix(class, "$Proxy") // com.sun. has com.sun.proxy.
 }
 
 func scriptInApp(file string) bool {

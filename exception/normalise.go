@@ -95,16 +95,18 @@ func skipFrame(language string, f *millrace.Frame, system bool) reasons {
 // javaGenerated: proxies, reflection, lambdas' classes and accessors, which come
 // and go with versions of the JVM and frameworks.
 func javaGenerated(f *millrace.Frame) bool {
-	for _, g := range [...]string{
-		"$$Lambda", "$$Enhancer", "$$FastClass", "$$SpringCGLIB", "$HibernateProxy", "$$Proxy", "ByteBuddy", "$MockitoMock$",
-		"$$KClass", "_$$_jvst", "_$$_Weld",
-	} {
-		if strings.Contains(f.Module, g) {
-			return true
+	if strings.IndexByte(f.Module, '$') >= 0 { // as nearly all of these have
+		for _, g := range [...]string{
+			"$$Lambda", "$$Enhancer", "$$FastClass", "$$SpringCGLIB", "$HibernateProxy", "$$Proxy", "$MockitoMock$", "$$KClass", "_$$_jvst", "_$$_Weld",
+		} {
+			if strings.Contains(f.Module, g) {
+				return true
+			}
 		}
 	}
 	last := f.Module[strings.LastIndexByte(f.Module, '.')+1:]
-	return strings.HasPrefix(last, "$Proxy") || strings.HasPrefix(last, "Generated") && strings.Contains(last, "Accessor") ||
+	return strings.Contains(f.Module, "ByteBuddy") ||
+		strings.HasPrefix(last, "$Proxy") || strings.HasPrefix(last, "Generated") && strings.Contains(last, "Accessor") ||
 		strings.HasPrefix(f.Function, "access$") || strings.HasPrefix(f.Module, "_COROUTINE.") ||
 		strings.HasPrefix(f.Module, "jdk.internal.reflect.") || strings.HasPrefix(f.Module, "sun.reflect.")
 }
@@ -258,6 +260,16 @@ func appendName(dst []byte, language, s string) ([]byte, reasons) {
 	}
 	dropped := -1 // where the last left-out digits ended
 	for i := 0; i < len(s); {
+		n := i
+		for n < len(s) && !nameMarks[s[n]] {
+			n++
+		}
+		if n > i {
+			dst = append(dst, s[i:n]...)
+			if i = n; i == len(s) {
+				break
+			}
+		}
 		c := s[i]
 		switch {
 		case isDigit(c) && numberEnds(language, s, i, dropped):
@@ -290,6 +302,17 @@ func appendName(dst []byte, language, s string) ([]byte, reasons) {
 		i++
 	}
 	return dst, why
+}
+
+// nameMarks are the bytes of a name that appendName looks at; what is between them is
+// copied.
+var nameMarks = bytesOf("0123456789[<(\\")
+
+func bytesOf(s string) (set [256]bool) {
+	for i := range len(s) {
+		set[s[i]] = true
+	}
+	return set
 }
 
 func nameByte(c byte) bool {
@@ -326,18 +349,45 @@ func closing(s string, open byte) int {
 	return 0
 }
 
-// generated2 begin the parts of names that are cut off, per language.
-var generated2 = map[string][]string{
-	langJava:   {"$$Lambda", "$$Enhancer", "$$FastClass", "$$SpringCGLIB", "$HibernateProxy", "$MockitoMock$", "$$inlined$"},
-	langPHP:    {"@anonymous"},
-	langNative: {".cold", ".isra.", ".constprop.", ".part.", ".llvm.", " [clone"},
-	langCocoa:  {".cold", ".llvm.", "_block_invoke"},
-	langRust:   {"::h0", "::h1", "::h2", "::h3", "::h4", "::h5", "::h6", "::h7", "::h8", "::h9", "::ha", "::hb", "::hc", "::hd", "::he", "::hf"},
+// generatedIn begin the parts of names that are cut off in a language; each has one of
+// the bytes in marks.
+type generatedIn struct {
+	marks string
+	parts []string
 }
 
+// They are a switch because each name asks.
+func generatedOf(language string) *generatedIn {
+	switch language {
+	case langJava:
+		return &generatedJava
+	case langPHP:
+		return &generatedPHP
+	case langNative:
+		return &generatedNative
+	case langCocoa:
+		return &generatedCocoa
+	case langRust:
+		return &generatedRust
+	}
+	return nil
+}
+
+var (
+	generatedJava   = generatedIn{"$", []string{"$$Lambda", "$$Enhancer", "$$FastClass", "$$SpringCGLIB", "$HibernateProxy", "$MockitoMock$", "$$inlined$"}}
+	generatedPHP    = generatedIn{"@", []string{"@anonymous"}}
+	generatedNative = generatedIn{". ", []string{".cold", ".isra.", ".constprop.", ".part.", ".llvm.", " [clone"}}
+	generatedCocoa  = generatedIn{"._", []string{".cold", ".llvm.", "_block_invoke"}}
+	generatedRust   = generatedIn{":", []string{"::h0", "::h1", "::h2", "::h3", "::h4", "::h5", "::h6", "::h7", "::h8", "::h9", "::ha", "::hb", "::hc", "::hd", "::he", "::hf"}}
+)
+
 func cutGenerated(language, s string) string {
-	for _, g := range generated2[language] {
-		if i := strings.Index(s, g); i > 0 && (language != langRust || rustHash(s[i:])) {
+	g := generatedOf(language)
+	if g == nil || !strings.ContainsAny(s, g.marks) {
+		return s
+	}
+	for _, part := range g.parts {
+		if i := strings.Index(s, part); i > 0 && (language != langRust || rustHash(s[i:])) {
 			s = s[:i]
 		}
 	}
@@ -367,9 +417,11 @@ func numberEnds(language, s string, i, dropped int) bool {
 	if dropped == i-1 && s[i-1] == '_' || endsNumbered(s[:i]) {
 		return true
 	}
-	for _, w := range numbered2 {
-		if strings.HasSuffix(s[:i], w) {
-			return true
+	if s[i-1] == '_' { // in which all of numbered2 end that numbered does not know
+		for _, w := range numbered2 {
+			if strings.HasSuffix(s[:i], w) {
+				return true
+			}
 		}
 	}
 	if language == langScript || language == langPHP {

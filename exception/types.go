@@ -98,6 +98,9 @@ var prefixes = [...]string{
 
 // headLine finds the type at the start of a line, behind a runtime's prefix.
 func headLine(line string) (typ, message string, ok bool) {
+	if line == "" || line[0] != 'E' && line[0] != 'U' && line[0] != '[' {
+		return typeLine(line) // nearly all
+	}
 	for _, p := range prefixes {
 		if !strings.HasPrefix(line, p) {
 			continue
