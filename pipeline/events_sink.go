@@ -172,7 +172,7 @@ func (s *eventsSink) flush(ctx context.Context) error {
 	began := s.p.deps.Now()
 	interval := s.patience(false, s.late.late)
 	waited := began.Sub(s.since) - s.patience(true, s.late.late) // the longest that tick waits
-	s.since = time.Time{}
+	s.since, s.late.flushed = time.Time{}, true
 	if !s.pending() {
 		return nil
 	}

@@ -2,14 +2,21 @@ package pipeline
 
 import "time"
 
-// lateness is how long the newest event had waited in the queue when a sink got it.
+// lateness is how long events had waited in the queue when a sink got them: the least
+// of those since its last flush. A client whose events wait in their thousands does
+// not make those of others wait for larger transactions, too.
 type lateness struct {
-	late time.Duration
-	at   time.Time // when the sink got it
+	late    time.Duration
+	at      time.Time // when the sink got the newest
+	flushed bool      // since then
 }
 
 func (l *lateness) came(arrived int64, now time.Time) {
-	l.late, l.at = now.Sub(time.Unix(0, arrived)), now
+	late := now.Sub(time.Unix(0, arrived))
+	if l.at.IsZero() || l.flushed || late < l.late {
+		l.late = late
+	}
+	l.at, l.flushed = now, false
 }
 
 // by returns the lateness; 0 if nothing more comes that would be worth waiting for.

@@ -42,7 +42,28 @@ func TestPatience(t *testing.T) {
 	f(0, 0, true, 1600*time.Millisecond)
 	f(2*time.Second, 0, false, time.Second)
 	f(6*time.Second, 0, false, 3*time.Second)
-	f(time.Hour, 0, false, 10*time.Second)
+	f(time.Hour, 0, false, 8*time.Second)
 	f(time.Hour, 2*time.Second, false, 2900*time.Millisecond) // the last came at 1.9 s
 	f(time.Hour, 100*time.Millisecond, true, 1600*time.Millisecond)
+}
+
+// TestLatenessIsTheLeast: of what came since the last flush.
+func TestLatenessIsTheLeast(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	var l lateness
+	f := func(late, want time.Duration) {
+		t.Helper()
+		l.came(now.Add(-late).UnixNano(), now)
+		if got := l.by(now); got != want {
+			t.Errorf("%v after one that was late by %v, want %v", got, late, want)
+		}
+	}
+	f(time.Hour, time.Hour)
+	f(time.Second, time.Second)
+	f(time.Hour, time.Second)
+	l.flushed = true
+	f(time.Hour, time.Hour)
+	if got := l.by(now.Add(restInterval)); got != 0 {
+		t.Errorf("late by %v although nothing comes", got)
+	}
 }

@@ -11,7 +11,7 @@ type Options struct {
 	FlushRows         int               `yaml:"flush_rows" default:"122880" doc:"Raw rows per transaction. The default is one DuckDB row group, which goes straight to the file; other sizes are rewritten at the checkpoint. With ClickHouse the default is 491520: it merges what it gets, again and again, the more often the smaller it comes." example:"122880"`
 	FlushBytes        millrace.Bytes    `yaml:"flush_bytes" default:"96MiB" doc:"Raw bytes per transaction, which bounds the memory of rows not yet stored. With ClickHouse the default grows by an eighth of store.memory, which it leaves free." example:"96MiB"`
 	FlushInterval     millrace.Duration `yaml:"flush_interval" default:"1s" doc:"Longest time a raw row waits for its transaction; with the transaction itself it is visible within 2 s. A row that comes late waits half as long as it is late already, at most twice rollup_interval." example:"1s"`
-	RollupInterval    millrace.Duration `yaml:"rollup_interval" default:"5s" doc:"Time between two flush barriers of the rollups; doubled under full load and during replay, when fewer, larger deltas cost less." example:"5s"`
+	RollupInterval    millrace.Duration `yaml:"rollup_interval" default:"4s" doc:"Time between two flush barriers of the rollups; with the transaction itself an event is counted within 5 s. Doubled while all that is read is older than twice this, when fewer, larger deltas cost less." example:"5s"`
 	RollupMemory      millrace.Bytes    `yaml:"rollup_memory" default:"192MiB" doc:"Memory of dictionaries and open cells at which the rollups flush early; cells that are being stored take as much again at most. Early flushes make more, smaller deltas. With ClickHouse the default grows by a quarter of store.memory." example:"192MiB"`
 	RollupWorkers     int               `yaml:"rollup_workers" default:"0" doc:"Goroutines that update cells; 0 is one per processor. Fewer leave processors to queries while the pipeline catches up." example:"1"`
 	DimensionValues   int               `yaml:"dimension_values" default:"100000" doc:"Distinct values kept per dimension; further ones are counted under \"(other)\". Totals stay exact. Each value takes about 100 bytes and its length." example:"100000"`
@@ -30,7 +30,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		FlushRows: 122_880, FlushBytes: 96 << 20, FlushInterval: millrace.Duration(time.Second),
-		RollupInterval: millrace.Duration(5 * time.Second), RollupMemory: 192 << 20,
+		RollupInterval: millrace.Duration(4 * time.Second), RollupMemory: 192 << 20,
 		DimensionValues: 100_000, ValueAge: millrace.Duration(24 * time.Hour), SetCells: 1_000_000,
 		AllowedLateness: millrace.Duration(30 * time.Second), Maintenance: millrace.Duration(10 * time.Second),
 		LearnInterval: millrace.Duration(10 * time.Minute), Exceptions: DefaultExceptionOptions(),

@@ -227,9 +227,10 @@ func (p *Pipeline) session(ctx context.Context, owned partitions, member Members
 	return context.Cause(ctx)
 }
 
-// unitsAhead bounds decoded records waiting for a sink: at about 3 MB each they
-// are the pipeline's largest memory apart from rows and cells.
-const unitsAhead = 8
+// unitsAhead bounds decoded records waiting for a sink, beside those that the pool
+// holds: at about 3 MB each they are the pipeline's largest memory apart from rows and
+// cells.
+const unitsAhead = 6
 
 // sinkLoop is what drive needs of a sink.
 type sinkLoop interface {

@@ -56,7 +56,7 @@ func benchPipeline(b *testing.B, format string, size int, line func(int) string)
 		b.Fatal(err)
 	}
 	defer func() { _ = q.Close() }()
-	records, events := min(40<<20/size, 4000), 0
+	records, events := min(80<<20/size, 8000), 0
 	var recs []*millrace.Record
 	for range records {
 		rec := &millrace.Record{Project: millrace.DefaultProject, Source: "s", Format: format, Parts: 1}
@@ -93,8 +93,7 @@ func benchPipeline(b *testing.B, format string, size int, line func(int) string)
 	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(events*b.N), "cpu-ns/event")
 }
 
-// drainOnce runs a pipeline until it has decoded all records, and committed what the
-// sinks had folded by then.
+// drainOnce runs a pipeline until both sinks have committed all records.
 func drainOnce(b *testing.B, q *queue.Queue, rollups []*rollup.Rollup, records int) {
 	store := sunkStore{memory.New()}
 	var schemas []millrace.RollupSchema
@@ -104,7 +103,9 @@ func drainOnce(b *testing.B, q *queue.Queue, rollups []*rollup.Rollup, records i
 	if err := store.DefineRollups(b.Context(), schemas); err != nil {
 		b.Fatal(err)
 	}
-	p := New(DefaultOptions(), Deps{Queue: q, Store: store, Rollups: rollups, Now: time.Now, Log: slog.New(slog.DiscardHandler), Fingerprint: 2})
+	opts := DefaultOptions()
+	opts.FlushInterval, opts.RollupInterval = millrace.Duration(100*time.Millisecond), millrace.Duration(100*time.Millisecond)
+	p := New(opts, Deps{Queue: q, Store: store, Rollups: rollups, Now: time.Now, Log: slog.New(slog.DiscardHandler), Fingerprint: 2})
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	if err := p.Recover(ctx); err != nil {
@@ -112,20 +113,15 @@ func drainOnce(b *testing.B, q *queue.Queue, rollups []*rollup.Rollup, records i
 	}
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	for {
-		st := p.Status()
-		if len(st.Stages) > 0 {
-			for _, s := range st.Stages {
-				if s.Name == "decode" && s.Records == int64(records) {
-					cancel()
-					if err := <-done; err != nil {
-						b.Fatal(err)
-					}
-					return
-				}
-			}
+	for committed := int64(0); committed < int64(records); time.Sleep(2 * time.Millisecond) {
+		committed = 0
+		for _, at := range p.stats.lowest() {
+			committed += at
 		}
-		time.Sleep(2 * time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -23,8 +23,6 @@ type rollupSink struct {
 	handed  time.Time // when the oldest event the engine may not have worked off was handed to it
 	arrived int64     // latest arrival since the last barrier, ns
 	late    lateness
-	units   int           // since the last barrier,
-	full    int           // and how many of them left the sink's queue full
 	took    time.Duration // what the barrier before took, from drain to commit
 }
 
@@ -71,7 +69,6 @@ func (s *rollupSink) fold(ctx context.Context, u *unit) error {
 		s.since = now
 	}
 	s.late.came(u.rec.Arrived, now)
-	s.units++
 	s.arrived = max(s.arrived, u.rec.Arrived)
 	if !ok {
 		return nil
@@ -160,10 +157,7 @@ func (s *rollupSink) flushIfFull(ctx context.Context) error {
 }
 
 // tick lets the engine work, and is the flush barrier when that is due.
-func (s *rollupSink) tick(ctx context.Context, behind bool) error {
-	if behind {
-		s.full++
-	}
+func (s *rollupSink) tick(ctx context.Context, _ bool) error {
 	if err := s.work(ctx); err != nil {
 		return err
 	}
@@ -205,14 +199,11 @@ func (s *rollupSink) patience() time.Duration {
 	return max(wait/2, wait-max(0, s.took-interval/5))
 }
 
-// behind reports whether events come faster than they are folded, or are old
-// already: a replay.
+// behind reports whether all that comes is old already: a replay, or events come
+// faster than they are stored. Then fewer, larger deltas are stored sooner, and nobody
+// sees the difference. A full queue of the sink says nothing: records come in bursts.
 func (s *rollupSink) behind() bool {
-	now := s.p.deps.Now()
-	if s.late.resting(now) {
-		return false
-	}
-	return s.full > 0 && 2*s.full >= s.units || s.late.by(now) > 2*s.p.opts.RollupInterval.Std()
+	return s.late.by(s.p.deps.Now()) > 2*s.p.opts.RollupInterval.Std()
 }
 
 // flush drains the cells and starts to store them.
@@ -237,8 +228,8 @@ func (s *rollupSink) flush(ctx context.Context) error {
 	c.Admitted, c.Retired = drained.Admitted, drained.Retired
 	c.Ledger = append(c.Ledger, foldedEntries(drained.Folded, s.arrived)...)
 	folded, last := s.folded, s.last
-	s.folded, s.units, s.full, s.arrived = 0, 0, 0, 0
-	s.since, s.handed = time.Time{}, time.Time{}
+	s.folded, s.arrived = 0, 0
+	s.since, s.handed, s.late.flushed = time.Time{}, time.Time{}, true
 	s.write(func() error {
 		err := s.p.store(ctx, c, func(ctx context.Context) error {
 			return s.p.deps.Store.WriteCells(ctx, drained.Cells, c)
