@@ -10,7 +10,8 @@ import (
 )
 
 // Crash reports as systems and crash reporters write them: the whole body is one
-// report, which becomes one event of kind exception and level fatal.
+// report, which becomes one event of kind exception and level fatal. A payload of
+// MetricKit is as many as it has diagnostics (crash_metrickit.go).
 //
 // Forms, told apart by what they begin with (crash_facts.go has their sources):
 //
@@ -38,8 +39,7 @@ import (
 //
 // Limits: a report is one record, 1 MiB less some bytes. It is not split.
 //
-// Deviations: bytes of a text that are no UTF-8 become U+FFFD. Of several
-// diagnostics in one payload of MetricKit the first crash is the event's.
+// Deviations: bytes of a text that are no UTF-8 become U+FFFD.
 
 const (
 	attrCrashFormat = "crash_format"
@@ -71,6 +71,8 @@ func splitCrash(p *Pieces, _, body []byte, lim Limits) error {
 	switch {
 	case len(item) == 0:
 		return nil
+	case crashForm(item) == crashMetric && metricCount(item) > 1:
+		return splitMetricKit(p, item, lim)
 	case len(item) > int(lim.MaxEvent):
 		return millrace.Errorf(millrace.ErrTooLarge, "a crash report of %d bytes; the limit is %d, as it is stored as one event", len(item), lim.MaxEvent)
 	case bytes.HasPrefix(item, []byte("\x1f\x8b")):

@@ -18,7 +18,7 @@ func crashJSONForm(b []byte) string {
 		switch string(key) {
 		case "crash", "recrash_report":
 			form = crashKS
-		case "callStacks", "callStackTree", "crashDiagnostics", "hangDiagnostics", "cpuExceptionDiagnostics", "diskWriteExceptionDiagnostics":
+		case "callStacks", "callStackTree", "crashDiagnostics", "hangDiagnostics", "cpuExceptionDiagnostics", "diskWriteExceptionDiagnostics", "appLaunchDiagnostics":
 			if form == "" {
 				form = crashMetric
 			}
@@ -73,7 +73,7 @@ func (d *Decoder) crashObject(f *crashFacts, b []byte) {
 			if b[at] == '{' {
 				d.crashObject(f, b[at:end])
 			}
-		case "crashDiagnostics", "hangDiagnostics", "cpuExceptionDiagnostics", "diskWriteExceptionDiagnostics":
+		case "crashDiagnostics", "hangDiagnostics", "cpuExceptionDiagnostics", "diskWriteExceptionDiagnostics", "appLaunchDiagnostics":
 			d.crashDiagnostic(f, b[at:end])
 		case "osVersion":
 			if b[at] == '{' {

@@ -71,7 +71,7 @@ func TestCrashFacts(t *testing.T) {
 			`exception fatal 2016-11-07T23:17:23Z "T" "1.0" 192.0.2.7 os=iOS os_version=9.3 device=iPhone5,1 bundle_id=o.T app_build=9 process=T incident_id=R user={"id":"u1"} crash_format=kscrash`,
 		},
 		{
-			"metrickit", `{"timeStampEnd":"2020-10-01 12:00:00 +0000","crashDiagnostics":[{"diagnosticMetaData":{"appVersion":"4.2","appBuildVersion":"42","osVersion":"iPhone OS 14.0 (18A373)","deviceType":"iPhone12,1","bundleIdentifier":"x.y"},"callStackTree":{}},{"diagnosticMetaData":{"appVersion":"no"}}]}`,
+			"metrickit", `{"timeStampEnd":"2020-10-01 12:00:00 +0000","crashDiagnostics":[{"diagnosticMetaData":{"appVersion":"4.2","appBuildVersion":"42","osVersion":"iPhone OS 14.0 (18A373)","deviceType":"iPhone12,1","bundleIdentifier":"x.y"},"callStackTree":{}}]}`,
 			`exception fatal 2020-10-01T12:00:00Z "x.y" "4.2" 192.0.2.7 os=iPhone OS os_version=14.0 (18A373) device=iPhone12,1 bundle_id=x.y app_build=42 crash_format=metrickit`,
 		},
 		{
@@ -180,6 +180,7 @@ func FuzzCrash(f *testing.F) {
 	f.Add([]byte(`{"crash":{},"system":{"CFBundleName":"n"},"user":{"id":1}}`))
 	f.Add([]byte("\x08\x01\x12\x05a/b:c\x1a\x01r\x22\x1d2022-06-01 10:00:00.00 +0200"))
 	f.Add([]byte("{\"crash\":{},\"system\":{\"CFBundleName\":\"n\"},\"user\":{\"id\x87\":1}}"))
+	f.Add([]byte(`{"timeStampEnd":"2026-11-22 10:00:00","crashDiagnostics":[{"callStackTree":{}},{}],"hangDiagnostics":[{}]}`))
 	f.Add([]byte("----- pid 1 at 2023-04-04 22:06:31+0200 -----\nCmd line: a\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var b millrace.Batch

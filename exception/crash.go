@@ -46,7 +46,7 @@ func readCrashJSON(r *millrace.Report, data []byte) {
 	switch {
 	case keys["crash"] != nil || keys["recrash_report"] != nil:
 		readKSCrash(r, keys)
-	case keys["callStacks"] != nil || keys["callStackTree"] != nil || keys["crashDiagnostics"] != nil || keys["hangDiagnostics"] != nil:
+	case isMetricKit(keys):
 		readMetricKit(r, keys)
 	case keys["bug_type"] != nil && len(rest) > 0 && rest[0] == '{':
 		readIPS(r, rest)
