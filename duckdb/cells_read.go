@@ -10,6 +10,12 @@ import (
 	"github.com/millrace/millrace/internal/rollupdef"
 )
 
+// CellsVersion tells when answers of Cells, CountCells and Coverage may differ from
+// those before: not while it stays. It grows behind each transaction that is not of
+// raw rows alone, before the write returns: what was read after asking for it is of
+// that version or newer. It is of this process.
+func (db *DB) CellsVersion() uint64 { return db.rollups.commits.Load() }
+
 // Cells implements millrace.Store: one statement, which sees one state of the
 // database, whatever Maintain does meanwhile. With step 0 the bucket of the
 // answer is q.From.

@@ -116,10 +116,6 @@ func (db *DB) openInstance(ctx context.Context) error {
 		inst.close()
 		return fmt.Errorf("add dropped_days: %w", err)
 	}
-	if err := renewExceptions(ctx, inst.writer); err != nil {
-		inst.close()
-		return fmt.Errorf("renew the view exceptions: %w", err)
-	}
 	if db.seq, err = loadSeq(ctx, inst.writer); err != nil {
 		inst.close()
 		return err
@@ -161,6 +157,9 @@ func (db *DB) write(ctx context.Context, name string, fn func(*writer) error) er
 	defer db.writeMu.Unlock()
 	if err := db.restore(ctx); err != nil {
 		return wrap(ctx, "write "+name, err)
+	}
+	if name != "events" {
+		defer db.rollups.commits.Add(1) // whatever comes of it: see CellsVersion
 	}
 	clean := false
 	var err error

@@ -149,7 +149,7 @@ func (s *segment) record(w *writer) error {
 	return refreshView(w)
 }
 
-// refreshView makes the view events the union of all day tables in the catalog.
+// refreshView makes the views the unions of all day tables in the catalog.
 func refreshView(w *writer) error {
 	segs, err := loadSegments(w.ctx, w.c)
 	if err != nil {
@@ -159,8 +159,7 @@ func refreshView(w *writer) error {
 	for i, s := range segs {
 		names[i] = s.name
 	}
-	_, err = w.exec(eventsView(names))
-	return err
+	return makeViews(w.ctx, w.c, names)
 }
 
 // loadSegments returns the catalog, oldest day first.

@@ -40,8 +40,8 @@ type dayRows struct {
 
 func newDayRows(rows *millrace.EventRows) *dayRows {
 	r := &dayRows{
-		EventRows: rows, service: validStrings(&rows.Service), host: validStrings(&rows.Host), message: validStrings(&rows.Message),
-		attrs: validStrings(&rows.Attrs), url: validStrings(&rows.URL), agent: validStrings(&rows.UserAgent),
+		EventRows: rows, service: validStrings(&rows.Service), host: validStrings(&rows.Host), message: longMessage.pack(validStrings(&rows.Message)),
+		attrs: longAttrs.pack(validStrings(&rows.Attrs)), url: validStrings(&rows.URL), agent: validStrings(&rows.UserAgent),
 		trace: validStrings(&rows.TraceID), level: withoutSep(validStrings(&rows.Level)),
 	}
 	for i, s := range []*millrace.Strings{&rows.Project, &rows.Source, &rows.Env, &rows.Release} {

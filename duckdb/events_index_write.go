@@ -224,9 +224,17 @@ func readBlock(ctx context.Context, c *conn, span rowSpan) (*blockBuilder, error
 		case len(text) > 0:
 			b.addTrace(text)
 		}
+		message, err := longMessage.unpack(r.bytes(8))
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", r.int64(0), err)
+		}
+		attrs, err := longAttrs.unpack(r.bytes(10))
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", r.int64(0), err)
+		}
 		t := r.int64(1)
-		b.prints.add(r.bytes(10), t, uint32(b.rows))
-		b.addRow(t, r.int64(9), r.int64(5), r.bytes(8))
+		b.prints.add(attrs, t, uint32(b.rows))
+		b.addRow(t, r.int64(9), r.int64(5), message)
 		b.last = place{t, int32(r.int64(2)), r.int64(3), int32(r.int64(4))}
 	}
 	if r.err != nil {

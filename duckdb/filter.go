@@ -77,26 +77,26 @@ func (c *condition) join(sub []*millrace.Filter, op, empty string) {
 
 // text ignores case only if there is case to ignore.
 func (c *condition) text(value string) {
-	lower := strings.ToLower(value)
+	lower, message := strings.ToLower(value), c.layout.texts["message"]
 	switch {
 	case lower == strings.ToUpper(value):
-		c.add("contains(message, ?)", value)
+		c.add("contains("+message+", ?)", value)
 	case isASCII(lower):
-		c.add("millrace_contains_fold(message, ?)", lower)
+		c.add("millrace_contains_fold(message, ?)", lower) // which unpacks it
 	default:
-		c.add("contains(lower(message), ?)", lower)
+		c.add("contains(lower("+message+"), ?)", lower)
 	}
 }
 
 // attrText returns the expression of an attribute in attrs as text, "" if
 // missing.
-func attrText(name string) string {
+func (l *layout) attrText(name string) string {
 	if strings.ContainsRune(name, 0) { // cannot be written in SQL, and no decoder makes such a key
 		return "''"
 	}
 	// A JSON pointer takes any key; a constant path is parsed once.
 	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	return "coalesce(json_extract_string(attrs, " + quote(pointer) + "), '')"
+	return "coalesce(json_extract_string(" + l.other + ", " + quote(pointer) + "), '')"
 }
 
 // field adds what test makes of the field's text. Only rows whose column does
@@ -108,7 +108,7 @@ func (c *condition) field(name string, test func(text string)) {
 	}
 	a, ok := c.layout.attrs[name]
 	if !ok {
-		test(attrText(name))
+		test(c.layout.attrText(name))
 		return
 	}
 	if a.full {
@@ -116,7 +116,7 @@ func (c *condition) field(name string, test func(text string)) {
 		return
 	}
 	c.add("CASE WHEN " + name + " IS NULL THEN ")
-	test(attrText(name))
+	test(c.layout.attrText(name))
 	c.add(" ELSE ")
 	test("(" + a.text + ")")
 	c.add(" END")
@@ -188,7 +188,7 @@ func (c *condition) known(name, value string) bool {
 func (c *condition) equalAttr(name, value string) {
 	c.add("(")
 	c.hint(value)
-	c.add(attrText(name)+" = ?)", value)
+	c.add(c.layout.attrText(name)+" = ?)", value)
 }
 
 // trace compares with the column that holds such ids, without text.
@@ -209,7 +209,7 @@ func (c *condition) hint(value string) {
 		return
 	}
 	escaped := millrace.AppendJSONString(nil, value)
-	c.add("contains(attrs::VARCHAR, ?) AND ", string(escaped[1:len(escaped)-1]))
+	c.add("contains("+c.layout.other+", ?) AND ", string(escaped[1:len(escaped)-1]))
 }
 
 // glob uses the functions that need no pattern matching where it can.
@@ -273,6 +273,6 @@ func (c *condition) compareColumn(a *attrColumn, op string, want float64, inAttr
 		return
 	}
 	c.add("((" + column + " OR " + a.name + " IS NULL) AND CASE WHEN " + a.name + " IS NULL THEN ")
-	inAttrs(attrText(a.name))
+	inAttrs(c.layout.attrText(a.name))
 	c.add(" ELSE true END)")
 }

@@ -93,6 +93,11 @@ func (in *instance) registerFunctions() error {
 	if err := bitOf.register(in.writer); err != nil {
 		return err
 	}
+	for i := range longFunctions {
+		if err := longFunctions[i].register(in.writer); err != nil {
+			return err
+		}
+	}
 	return containsFold.register(in.writer)
 }
 

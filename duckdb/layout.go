@@ -16,6 +16,7 @@ type layout struct {
 	exprs map[string]string     // columns of the views that are not columns of the table
 	texts map[string]string     // fields of events as text, never NULL; all others are attributes
 	attrs map[string]attrColumn // attributes that have a column
+	other string                // the column attrs as text
 }
 
 // clone returns a copy whose attrs may be changed.
@@ -202,12 +203,15 @@ var attrColumns = []attrColumn{
 	textColumnOf("user_agent"),
 }
 
+// attrMember is a member of attrs as text, NULL if it has none of that name.
+func attrMember(name string) string { return "millrace_attr(attrs::VARCHAR, " + quote(name) + ")" }
+
 // view returns the attribute as the views have it.
 func (a *attrColumn) view() string {
 	if a.strict {
 		return "CASE WHEN " + a.name + " <> " + a.none + " THEN " + a.value + " END"
 	}
-	other := "attrs->>" + quote(a.name)
+	other := attrMember(a.name)
 	if a.typ != "" {
 		other = "TRY_CAST(" + other + " AS " + a.typ + ")"
 	}
@@ -224,7 +228,7 @@ func wholeAttrs() string {
 	}
 	columns := "concat(" + strings.Join(parts, ", ") + ")"
 	return "CASE WHEN attrs::VARCHAR = '{}' THEN concat('{', left(" + columns + ", -1), '}') ELSE concat('{', " + columns +
-		", substr(attrs::VARCHAR, 2)) END::JSON"
+		", substr(" + longAttrs.sql + ", 2)) END::JSON"
 }
 
 var layoutV2 = newLayoutV2()
@@ -233,15 +237,16 @@ func newLayoutV2() *layout {
 	l := &layout{
 		exprs: map[string]string{
 			"project": originPart(1), "source": originPart(2), "env": originPart(3), "release": originPart(4),
-			"kind": "kind::VARCHAR", "level": levelText, "trace_id": traceID, "attrs": "(" + wholeAttrs() + ")", "attrs_other": "attrs",
+			"kind": "kind::VARCHAR", "level": levelText, "trace_id": traceID, "message": longMessage.sql, "attrs": "(" + wholeAttrs() + ")", "attrs_other": longAttrs.sql + "::JSON",
 		},
 		texts: map[string]string{
 			"project": originPart(1), "source": originPart(2), "env": originPart(3), "release": originPart(4),
 			"kind": "kind::VARCHAR", "level": "(" + levelText + ")", "service": "service", "host": "host",
-			"trace_id": "(" + traceID + ")", "message": "message", "weight": "weight::VARCHAR",
+			"trace_id": "(" + traceID + ")", "message": longMessage.sql, "weight": "weight::VARCHAR",
 		},
-		attrs: map[string]attrColumn{},
+		attrs: map[string]attrColumn{}, other: longAttrs.sql,
 	}
+	addExceptionExprs(l.exprs, longAttrs.sql)
 	for _, a := range attrColumns {
 		l.exprs["attr_"+a.name] = a.view()
 		l.attrs[a.name] = a

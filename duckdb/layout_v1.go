@@ -17,18 +17,24 @@ const eventColumnsV1 = `(
 // suffixV1 is what the migration to version 2 adds to the names of day tables.
 const suffixV1 = "_v1"
 
-var layoutV1 = &layout{
-	v1: true,
-	exprs: map[string]string{
-		"trace_id": traceID, "attrs_other": "attrs",
-		"attr_method": "attrs->>'method'", "attr_url": "attrs->>'url'",
-		"attr_status": "TRY_CAST(attrs->>'status' AS INTEGER)", "attr_bytes": "TRY_CAST(attrs->>'bytes' AS BIGINT)",
-		"attr_rt": "TRY_CAST(attrs->>'rt' AS DOUBLE)", "attr_rt_backend": "TRY_CAST(attrs->>'rt_backend' AS DOUBLE)",
-		"attr_client_ip": "attrs->>'client_ip'", "attr_user_agent": "attrs->>'user_agent'",
-	},
-	texts: map[string]string{
-		"project": "project", "source": "source", "kind": "kind", "service": "service", "host": "host", "env": "env",
-		"release": "release", "level": "level", "trace_id": "(" + traceID + ")", "message": "message",
-		"weight": "weight::VARCHAR",
-	},
+var layoutV1 = newLayoutV1()
+
+func newLayoutV1() *layout {
+	l := &layout{
+		v1: true, other: "attrs::VARCHAR",
+		exprs: map[string]string{
+			"trace_id": traceID, "attrs_other": "attrs",
+			"attr_method": "attrs->>'method'", "attr_url": "attrs->>'url'",
+			"attr_status": "TRY_CAST(attrs->>'status' AS INTEGER)", "attr_bytes": "TRY_CAST(attrs->>'bytes' AS BIGINT)",
+			"attr_rt": "TRY_CAST(attrs->>'rt' AS DOUBLE)", "attr_rt_backend": "TRY_CAST(attrs->>'rt_backend' AS DOUBLE)",
+			"attr_client_ip": "attrs->>'client_ip'", "attr_user_agent": "attrs->>'user_agent'",
+		},
+		texts: map[string]string{
+			"project": "project", "source": "source", "kind": "kind", "service": "service", "host": "host", "env": "env",
+			"release": "release", "level": "level", "trace_id": "(" + traceID + ")", "message": "message",
+			"weight": "weight::VARCHAR",
+		},
+	}
+	addExceptionExprs(l.exprs, l.other)
+	return l
 }

@@ -68,7 +68,9 @@ func scanTable(ctx context.Context, c *conn, table string, fields []string, wher
 	defer r.close()
 	arrived := int64(math.MinInt64)
 	for r.next() {
-		s.add(r)
+		if err := s.add(r); err != nil {
+			return err
+		}
 		arrived = max(arrived, r.int64(3))
 		if r.i == r.n { // the chunk ends, and with it what events borrow
 			if err := take(arrived, s.events); err != nil {
@@ -134,7 +136,7 @@ func newScan(ctx context.Context, c *conn, table string, fields []string) (*scan
 }
 
 // add appends the current row. Events keep their memory for attributes.
-func (s *scan) add(r *rows) {
+func (s *scan) add(r *rows) error {
 	if len(s.events) < cap(s.events) {
 		s.events = s.events[:len(s.events)+1]
 	} else {
@@ -148,13 +150,18 @@ func (s *scan) add(r *rows) {
 		s.fields[i].set(r, s.fields[i].col, e)
 	}
 	if s.attrs >= 0 {
-		millrace.EachAttr(r.bytes(s.attrs), func(key, raw []byte) bool {
+		raw, err := longAttrs.unpack(r.bytes(s.attrs))
+		if err != nil {
+			return err
+		}
+		millrace.EachAttr(raw, func(key, raw []byte) bool {
 			if s.names[string(key)] {
 				e.Attrs = append(e.Attrs, millrace.Attr{Key: string(key), Value: millrace.ParseAttr(raw)})
 			}
 			return true
 		})
 	}
+	return nil
 }
 
 // borrowed returns a VARCHAR without copying it; it is valid until the chunk

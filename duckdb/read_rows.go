@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -109,10 +110,13 @@ func readRows(ctx context.Context, c *conn, name string, hits []hit, at []int, o
 	defer r.close()
 	var attrs millrace.AttrColumns
 	for i := 0; r.next(); i++ {
-		e := r.event()
+		e, err := r.event()
+		if err != nil {
+			return fmt.Errorf("row %d: %w", r.int64(0), err)
+		}
 		if list == storedColumns {
 			r.attrColumns(&attrs, 15)
-			e.Attrs = attrs.AppendObject(nil, i, r.bytes(14))
+			e.Attrs = attrs.AppendObject(nil, i, e.Attrs)
 		}
 		out[index[r.int64(0)]] = e
 	}
@@ -120,19 +124,21 @@ func readRows(ctx context.Context, c *conn, name string, hits []hit, at []int, o
 }
 
 // event reads a row of storedColumns, without the attributes in columns.
-func (r *rows) event() millrace.StoredEvent {
+func (r *rows) event() (millrace.StoredEvent, error) {
 	var origin [5]string // the last is a level without a number
 	copy(origin[:], strings.SplitN(r.str(4), originSep, len(origin)))
 	level := r.str(3)
 	if r.isNull(3) {
 		level = origin[4]
 	}
+	message, err := longMessage.unpack(r.bytes(8))
+	attrs, err2 := longAttrs.unpack(r.bytes(14))
 	return millrace.StoredEvent{
 		Time: nsTime(r.int64(1)), Project: origin[0], Source: origin[1], Env: origin[2], Release: origin[3],
-		Kind: r.str(2), Level: level, Service: r.str(5), Host: r.str(6), TraceID: r.str(7), Message: r.str(8), Weight: r.int64(9),
+		Kind: r.str(2), Level: level, Service: r.str(5), Host: r.str(6), TraceID: r.str(7), Message: string(message), Weight: r.int64(9),
 		Arrived: nsTime(r.int64(10)), Partition: int32(r.int64(11)), Offset: r.int64(12), Ordinal: int32(r.int64(13)),
-		Attrs: bytes.Clone(r.bytes(14)),
-	}
+		Attrs: bytes.Clone(attrs),
+	}, errors.Join(err, err2)
 }
 
 // attrColumns adds a row's columns of attributes, the first of which is col.

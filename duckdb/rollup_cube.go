@@ -85,6 +85,8 @@ type rollupState struct {
 	cubes map[string]*cube // nil: not loaded; the map is replaced, not changed
 	quiet map[string]time.Time
 
+	commits atomic.Uint64 // CellsVersion
+
 	// What follows is under DB.writeMu.
 	known    periodMirror
 	words    map[string]*vocabulary // by rollup
@@ -245,6 +247,7 @@ func (db *DB) forgetCubes() {
 	db.rollups.mu.Lock()
 	db.rollups.cubes, db.rollups.quiet = nil, nil
 	db.rollups.mu.Unlock()
+	db.rollups.commits.Add(1)
 }
 
 func readCubes(ctx context.Context, c *conn, cubes map[string]*cube) error {

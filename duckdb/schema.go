@@ -8,10 +8,12 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// schemaVersion is the version this code reads and writes. A file of the
-// version before is migrated when opened, an older one must be opened with the
-// release between.
-const schemaVersion = 2
+// schemaVersion is the version this code reads and writes, oldestVersion the first
+// that it migrates when it opens a file.
+const (
+	schemaVersion = 3
+	oldestVersion = 1
+)
 
 // migration brings a file from version-1 to version.
 type migration struct {
@@ -23,6 +25,7 @@ type migration struct {
 var migrations = []migration{
 	{version: 1, statements: append(coreTables, rollupTables...)},
 	{version: 2, run: toVersion2},
+	{version: 3, run: packedTexts},
 }
 
 // coreTables is version 1 of everything but rollups, without the views of
@@ -84,14 +87,26 @@ func columnsForAttributes(ctx context.Context, c *conn) error {
 		"UPDATE segments SET name = name || " + quote(suffixV1),
 		"DROP TABLE events_none",
 		"CREATE TABLE events_none " + eventColumns,
-		eventsView(names),
-		exceptionsView,
 	} {
 		if _, err := c.exec(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 	}
-	return nil
+	return makeViews(ctx, c, names)
+}
+
+// packedTexts is version 3: long messages and attributes are packed in the day tables
+// (longText), so that the views unpack them. Rows that are there stay as they are.
+func packedTexts(ctx context.Context, c *conn) error {
+	segs, err := loadSegments(ctx, c)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(segs))
+	for i, s := range segs {
+		names[i] = s.name
+	}
+	return makeViews(ctx, c, names)
 }
 
 // migrate brings the schema up to date in one transaction per version.
@@ -107,10 +122,10 @@ func migrate(ctx context.Context, c *conn, now time.Time) error {
 			Message: fmt.Sprintf("the database has schema version %d, this release knows %d", have, schemaVersion),
 			Hint:    "run the release that wrote it, or a newer one",
 		}
-	case have > 0 && have < schemaVersion-1:
+	case have > 0 && have < oldestVersion:
 		return &millrace.Error{
 			Code: millrace.ErrInvalid, Op: "read schema version",
-			Message: fmt.Sprintf("the database has schema version %d, this release migrates from %d", have, schemaVersion-1),
+			Message: fmt.Sprintf("the database has schema version %d, this release migrates from %d", have, oldestVersion),
 			Hint:    "open it once with each release in between",
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
 
-// containsFold is the SQL function millrace_contains_fold(text, word): whether text
-// contains word, a constant in small ASCII letters, in whatever case. DuckDB's own
+// containsFold is the SQL function millrace_contains_fold(text, word): whether text,
+// a message as it is stored, contains word, a constant in small ASCII letters, in whatever case. DuckDB's own
 // contains(lower(text), word) takes twice as long as unpacking the text does; this
 // a fifth of it.
 var containsFold = function{
@@ -42,7 +42,12 @@ func millraceContainsFold(infoPtr, inputPtr, outputPtr unsafe.Pointer) {
 	f := newFolder(stringAt(mapping.VectorGetData(mapping.DataChunkGetVector(chunk, 1))))
 	out := unsafe.Slice((*bool)(mapping.VectorGetData(mapping.Vector{Ptr: outputPtr})), n)
 	for i := range out {
-		out[i] = f.in(stringAt(unsafe.Add(texts, i*16)))
+		text, err := longMessage.unpack(stringAt(unsafe.Add(texts, i*16)))
+		if err != nil {
+			mapping.ScalarFunctionSetError(mapping.FunctionInfo{Ptr: infoPtr}, err.Error())
+			return
+		}
+		out[i] = f.in(text)
 	}
 }
 

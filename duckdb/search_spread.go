@@ -6,8 +6,12 @@ import (
 	"sync"
 )
 
-// maxSpread bounds the connections that one question keeps busy.
-const maxSpread = 4
+// maxSpread bounds the connections that one question keeps busy. Each unpacks 2,048
+// rows of every column it reads, which may take spreadMemory.
+const (
+	maxSpread    = 4
+	spreadMemory = 128 << 20
+)
 
 // spread calls do for 0 to n-1, on c and, if there is work for them, on other
 // connections beside it. do leaves nothing behind if it fails.
@@ -24,7 +28,7 @@ func (db *DB) spread(ctx context.Context, c *conn, n int, do func(c *conn, i int
 	var mu sync.Mutex
 	var failed []int
 	var wg sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0), maxSpread) - 1 {
+	for range min(n, runtime.GOMAXPROCS(0), maxSpread, int(db.opt.Memory/spreadMemory)) - 1 {
 		other, release, ok := db.inst.spareReader()
 		if !ok {
 			break

@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"fmt"
 	"strings"
 )
 
@@ -41,10 +42,24 @@ func (l *layout) list(columns []string) string {
 
 // exceptionColumns are the columns of the view exceptions. frames are those of
 // older rows; newer ones have exception_report among their attributes.
-const exceptionColumns = `time, project, source, service, host, env, release, level, trace_id,
-		coalesce(attrs_other->>'$.type', '') AS type, coalesce(attrs_other->>'$.fingerprint', '') AS fingerprint,
-		coalesce(attrs_other->>'$.error_class', '') AS error_class, coalesce(attrs_other->>'$.user', '') AS "user",
-		message, coalesce(attrs_other->>'$.exception_message', '') AS exception_message, weight, attrs_other->'$.frames' AS frames, attrs, arrived, "partition", "offset", ordinal`
+var exceptionColumns = []string{
+	"time", "project", "source", "service", "host", "env", "release", "level", "trace_id",
+	"type", "fingerprint", "error_class", `"user"`, "message", "exception_message", "weight", "frames", "attrs",
+	"arrived", `"partition"`, `"offset"`, "ordinal",
+}
+
+// addExceptionExprs adds the columns of the view exceptions that come from attributes,
+// of which other is the text.
+func addExceptionExprs(exprs map[string]string, other string) {
+	for _, name := range []string{"type", "fingerprint", "error_class", "user", "exception_message"} {
+		column := name
+		if name == "user" { // a word of SQL
+			column = `"user"`
+		}
+		exprs[column] = "coalesce(" + attrMember(name) + ", '')"
+	}
+	exprs["frames"] = other + "::JSON->'$.frames'"
+}
 
 // eventsView returns the statement that makes the view events the union of the
 // day tables. A UNION ALL prunes days outside the range asked for to nothing.
@@ -52,23 +67,31 @@ func eventsView(tables []string) string {
 	if len(tables) == 0 {
 		tables = []string{"events_none"}
 	}
-	selects := make([]string, len(tables))
-	for i, t := range tables {
-		selects[i] = "SELECT " + layoutOf(t).list(columnNames) + " FROM " + ident(t)
-	}
-	return "CREATE OR REPLACE VIEW events AS " + strings.Join(selects, " UNION ALL ")
+	return "CREATE OR REPLACE VIEW events AS " + unionOf(tables, columnNames, "")
 }
 
-// exceptionsView needs no refresh when days come and go: it reads the view events.
-const exceptionsView = "CREATE OR REPLACE VIEW exceptions AS SELECT " + exceptionColumns + " FROM events WHERE kind = 'exception'"
-
-// renewExceptions makes the view exceptions again if a release before this one made
-// it. A view keeps nothing, so that this takes no new version of the schema.
-func renewExceptions(ctx context.Context, c *conn) error {
-	known, err := exists(ctx, c, "SELECT 1 FROM duckdb_columns() WHERE table_name = 'exceptions' AND column_name = 'exception_message'")
-	if err != nil || known {
-		return err
+// exceptionsView is eventsView for the view exceptions.
+func exceptionsView(tables []string) string {
+	if len(tables) == 0 {
+		tables = []string{"events_none"}
 	}
-	_, err = c.exec(ctx, exceptionsView)
-	return err
+	return "CREATE OR REPLACE VIEW exceptions AS " + unionOf(tables, exceptionColumns, " WHERE kind = 'exception'")
+}
+
+func unionOf(tables, columns []string, where string) string {
+	selects := make([]string, len(tables))
+	for i, t := range tables {
+		selects[i] = "SELECT " + layoutOf(t).list(columns) + " FROM " + ident(t) + where
+	}
+	return strings.Join(selects, " UNION ALL ")
+}
+
+// makeViews makes the views of the day tables.
+func makeViews(ctx context.Context, c *conn, tables []string) error {
+	for _, view := range []string{eventsView(tables), exceptionsView(tables)} {
+		if _, err := c.exec(ctx, view); err != nil {
+			return fmt.Errorf("%s: %w", view, err)
+		}
+	}
+	return nil
 }
