@@ -39,8 +39,9 @@ func decodeCrash(t testing.TB, body string, lim Limits) (*Pieces, []millrace.Eve
 	}
 	rec := &millrace.Record{Project: "p", Source: "phones", Sender: "192.0.2.7", Format: "crash", Arrived: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).UnixNano()}
 	for i := range p.Events {
+		before := len(rec.Payload)
 		rec.Payload = AppendPiece(rec.Payload, 0, &p.Events[i])
-		rec.Frames = append(rec.Frames, uint32(len(rec.Payload)))
+		rec.Frames = append(rec.Frames, uint32(len(rec.Payload)-before))
 	}
 	var b millrace.Batch
 	b.Reset(rec)
