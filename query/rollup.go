@@ -252,7 +252,7 @@ func (s *Service) readCells(ctx context.Context, q *question, line *timeline, pa
 	if line.runs[0].Width > 0 || len(line.runs) > 1 {
 		cq.Steps = line.runs
 	}
-	cells, err := s.deps.Store.Cells(ctx, cq)
+	cells, err := s.cells(ctx, &cq)
 	return &reading{line: line, source: sourceName(parts), cells: cells}, err
 }
 
@@ -293,17 +293,10 @@ func (s *Service) planRange(ctx context.Context, q *question, line *timeline, ha
 	return &reading{line: t}, nil, nil
 }
 
-// coverage returns what the Store tells of its cells in a range, and as far around
-// it as it may be widened.
-func (s *Service) coverage(ctx context.Context, rollup string, from, to int64) (*millrace.Coverage, error) {
-	const day = int64(millrace.Day)
-	return s.deps.Store.Coverage(ctx, rollup, from-day, to+day)
-}
-
 func (s *Service) planParts(ctx context.Context, q *question, t *timeline, have *millrace.Coverage) ([]millrace.CellPart, error) {
 	p := newPlanner(t, have, q.fields, q.cols.since(have.Metrics))
 	return p.plan(ctx, func(ctx context.Context, parts []millrace.CellPart) ([]int64, error) {
-		return s.deps.Store.CountCells(ctx, q.schema.Name, parts)
+		return s.countCells(ctx, q.schema.Name, parts)
 	})
 }
 

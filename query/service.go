@@ -54,6 +54,7 @@ type Service struct {
 	deps    Deps
 	opts    Options
 	schemas atomic.Pointer[[]millrace.RollupSchema]
+	answers answers
 }
 
 // New returns a Service. Deps.Store and Deps.Now are required.

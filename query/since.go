@@ -20,8 +20,8 @@ func (s *Service) CompleteFrom(ctx context.Context, rollup string, fields, metri
 	if err != nil {
 		return time.Time{}, err
 	}
-	now := s.Now().Unix()
-	have, err := s.deps.Store.Coverage(ctx, rollup, now, now+int64(millrace.Minute))
+	minute := millrace.Minute.Floor(s.Now().Unix()) // which does not matter; equal ones are remembered
+	have, err := s.coverage(ctx, rollup, minute, minute+int64(millrace.Minute))
 	if err != nil {
 		return time.Time{}, err
 	}
