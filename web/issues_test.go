@@ -347,6 +347,29 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+func TestTellingLine(t *testing.T) {
+	for in, want := range map[string]string{"a\nb": "a", "{\n  \"x\": 1": "\"x\": 1", "{": "{", "": "", "---\n库存": "库存"} {
+		if got := tellingLine(in); got != want {
+			t.Errorf("tellingLine(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestIssueThatIsOver leads from a range without it to when it was seen.
+func TestIssueThatIsOver(t *testing.T) {
+	f := newFixture(t, setting{now: fixedNow, lines: 1, issues: func(f *fakeIssues) {
+		row := f.add(millrace.Issue{Type: "T", FirstSeen: 1e18, LastSeen: 1.5e18, FirstRelease: "shop@1"}, nil, nil, 0)
+		row.Count, row.Users = 0, 0
+	}})
+	_, body := f.do(t, "GET", "/issues/"+f.fake.rows[0].ID, "", "Accept", "text/html")
+	if !strings.Contains(body, "env=all&amp;from=2017-07-13T03%3A40%3A00Z&amp;to=2017-07-14T03%3A40%3A00Z") || !strings.Contains(body, "no event says whom") {
+		t.Error("the page does not lead to when the issue was seen")
+	}
+	if _, body := f.do(t, "GET", "/exceptions", "", "Accept", "text/html"); !strings.Contains(body, "<bdi>shop@1</bdi></td>") {
+		t.Error("the list does not show the only release")
+	}
+}
+
 func TestShortType(t *testing.T) {
 	for in, want := range map[string]string{
 		"java.util.List": "List", `App\Errors\Timeout`: "Timeout", "Errno::ECONNREFUSED": "Errno::ECONNREFUSED", "runtime error": "runtime error",

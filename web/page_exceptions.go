@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/millrace/millrace/issue"
 	"github.com/millrace/millrace/query"
@@ -242,7 +244,7 @@ func issueHead(v *view) []columnHead {
 func newIssueRow(v *view, r *issue.Row) issueRow {
 	out := issueRow{
 		ID: r.ID, Link: v.issueLink(issuePath + r.ID), Type: visible(r.Type), Name: visible(shortType(r.Type)), Badge: badge(r.Phase),
-		Title: visible(firstLine(r.Title)), Culprit: visible(r.Culprit), Quiet: r.Phase == "resolved" || r.Phase == "ignored",
+		Title: visible(tellingLine(r.Title)), Culprit: visible(r.Culprit), Quiet: r.Phase == "resolved" || r.Phase == "ignored",
 		Spark: spark(trimSpark(r.Spark), "red"), Count: formatShort(float64(r.Count)), CountTitle: formatCount(r.Count),
 		FirstSeen: time.Unix(0, r.Issue.FirstSeen), LastSeen: time.Unix(0, r.Issue.LastSeen),
 		Release: visible(r.LastRelease),
@@ -250,10 +252,12 @@ func newIssueRow(v *view, r *issue.Row) issueRow {
 	if out.Name == "" {
 		out.Name = "Unnamed"
 	}
-	if r.FirstRelease != r.LastRelease {
+	switch {
+	case r.LastRelease == "":
+		out.Release = visible(r.FirstRelease)
+	case r.FirstRelease != r.LastRelease:
 		out.FirstRelease = visible(r.FirstRelease)
 	}
-	out.Users = none
 	if r.Users > 0 {
 		out.Users = formatShort(float64(r.Users))
 	}
@@ -265,6 +269,17 @@ func newIssueRow(v *view, r *issue.Row) issueRow {
 	}
 	out.Delta, out.Mood, out.Was = compareCount(r, v.get("vs"))
 	return out
+}
+
+// tellingLine returns the first line that has a letter or a digit: not the brace
+// that JSON begins with.
+func tellingLine(s string) string {
+	for line := range strings.SplitSeq(s, "\n") {
+		if strings.ContainsFunc(line, func(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return firstLine(s)
 }
 
 // badge returns the phase where it is not the usual one.

@@ -38,6 +38,7 @@ type issueData struct {
 	Shares   []*panel
 	Logs     string
 	Since    string // from when on it is counted
+	LastTime string // the page at the time when it was last seen, if it did not occur in the range
 	samples
 	Why          *whyView
 	Fingerprints []fingerprintRow
@@ -178,6 +179,9 @@ func (s *Server) fillIssue(v *view, d *issueData, project string, detail *issue.
 			Logs: v.logs(issueRows([]string{f.Fingerprint})),
 		})
 	}
+	if last := time.Unix(0, detail.Issue.LastSeen).UTC(); detail.Count == 0 && detail.Issue.LastSeen > 0 {
+		d.LastTime = v.With("from", last.Add(-23*time.Hour).Format(time.RFC3339), "to", last.Add(time.Hour).Format(time.RFC3339), "env", issue.EnvAll)
+	}
 	d.CanUnmerge = d.May && len(d.Fingerprints) > 1
 }
 
@@ -189,9 +193,9 @@ func issueFigures(v *view, d *issue.Detail) []figure {
 	}
 	trend := figure{Label: "Against yesterday", Value: none}
 	trend.Value, trend.Mood, trend.Was = changeFigure(d.Count, d.Yesterday, d.LastWeek)
-	users := figure{Label: "Users", Value: none, Was: "estimated"}
+	users := figure{Label: "Users", Value: none, Was: "no event says whom it affected"}
 	if d.Users > 0 {
-		users.Value, users.Title = formatShort(float64(d.Users)), formatCount(d.Users)
+		users.Was, users.Value, users.Title = "estimated", formatShort(float64(d.Users)), formatCount(d.Users)
 	}
 	out := []figure{
 		count, trend, users,

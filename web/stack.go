@@ -185,6 +185,9 @@ func newFrame(f *millrace.Frame) frameView {
 	}
 	if v.Function == "" && v.Module == "" {
 		v.Function = "?"
+		if f.Column > 0 { // a module's own code, as JavaScript's engines name what has no name
+			v.Function = "<anonymous>"
+		}
 		if f.Address > 0 {
 			v.Function = "0x" + strconv.FormatUint(f.Address, 16)
 		}
