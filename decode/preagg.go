@@ -138,17 +138,8 @@ func (s *exceptionSplitter) object(i int) int {
 		s.broken(len(b)-1, len(b))
 		return -1
 	}
-	end := skipValue(b, i, 1)
-	if end < 0 {
-		s.broken(i, ^end)
-		return -1
-	}
-	if b[i] != '{' {
-		s.res.refuse(s.index, ReasonBadJSON, "expected an object", b[i:end])
-		return end
-	}
 	var p exceptionParts
-	eachMember(b, i, func(key []byte, at int) int {
+	end := eachMember(b, i, func(key []byte, at int) int {
 		end := skipValue(b, at, 2)
 		switch string(key) {
 		case "count":
@@ -158,6 +149,14 @@ func (s *exceptionSplitter) object(i int) int {
 		}
 		return end
 	})
+	if end < 0 {
+		s.broken(i, ^end)
+		return -1
+	}
+	if b[i] != '{' {
+		s.res.refuse(s.index, ReasonBadJSON, "expected an object", b[i:end])
+		return end
+	}
 	s.findSamples(&p)
 	count, ok := s.countOf(&p)
 	switch {
