@@ -91,27 +91,28 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-func TestAppendFrames(t *testing.T) {
+func TestStoredFrames(t *testing.T) {
 	f := func(frames []millrace.Frame, want string) {
 		t.Helper()
-		if got := string(exception.AppendFrames([]byte("x"), frames)); got != "x"+want {
-			t.Errorf("got %s, want x%s", got, want)
+		r := millrace.Report{Exception: &millrace.Exception{Frames: frames}}
+		if got := string(exception.AppendReport([]byte("x"), &r)); got != `x{"v":1,"exception":{"common":0`+want+`}}` {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	f(nil, "[]")
-	f([]millrace.Frame{{}}, `[{"in_app":false}]`)
+	f(nil, "")
+	f([]millrace.Frame{{}}, `,"frames":[{"in_app":false}]`)
 	f([]millrace.Frame{{Module: "m", Function: "f\"\x01", File: "\xff", Line: 1, Column: 2, Address: 3, InApp: true}, {Line: -1}},
-		`[{"module":"m","function":"f\"\u0001","file":"`+"\uFFFD"+`","line":1,"column":2,"address":3,"in_app":true},{"in_app":false}]`)
+		`,"frames":[{"module":"m","function":"f\"\u0001","file":"`+"\uFFFD"+`","line":1,"column":2,"address":3,"in_app":true},{"in_app":false}]`)
 
 	long := make([]millrace.Frame, 1000)
 	for i := range long {
 		long[i] = millrace.Frame{Line: i + 1, File: strings.Repeat("é", 5000)}
 	}
-	var got []millrace.Frame
-	out := exception.AppendFrames(nil, long)
-	if err := json.Unmarshal(out, &got); err != nil {
+	r, err := exception.ParseReport(exception.AppendReport(nil, &millrace.Report{Exception: &millrace.Exception{Frames: long}}))
+	if err != nil {
 		t.Fatal(err)
 	}
+	got := r.Exception.Frames
 	if len(got) != 200 || got[149].Line != 150 || got[150].Line != 951 || got[199].Line != 1000 {
 		t.Errorf("%d frames, %d, %d", len(got), got[149].Line, got[150].Line)
 	}
@@ -232,9 +233,9 @@ func FuzzParse(f *testing.F) {
 					}
 				}
 			}
-			if utf8.ValidString(text) && !json.Valid(exception.AppendFrames(nil, c.Frames)) {
-				t.Fatalf("not JSON: %s", exception.AppendFrames(nil, c.Frames))
-			}
+		}
+		if stored := exception.AppendReport(nil, &millrace.Report{Exception: e}); utf8.ValidString(text) && !json.Valid(stored) {
+			t.Fatalf("not JSON: %s", stored)
 		}
 	})
 }

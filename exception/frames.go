@@ -18,15 +18,10 @@ const (
 	maxFrameString = 1 << 10
 )
 
-// AppendFrames appends frames, innermost first, as a JSON array of objects with
+// appendFrames appends frames, innermost first, as a JSON array of objects with
 // the names of millrace.Frame's json tags, empty ones left out. Of more than
 // 200 frames only the innermost 150 and the outermost 50 are written. Longer
 // strings are cut to 1 KiB.
-func AppendFrames(dst []byte, frames []millrace.Frame) []byte {
-	var w reportWriter
-	return w.appendFrames(dst, frames)
-}
-
 func (w *reportWriter) appendFrames(dst []byte, frames []millrace.Frame) []byte {
 	dst = append(dst, '[')
 	inner, outer := frames, []millrace.Frame(nil)

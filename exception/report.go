@@ -22,8 +22,8 @@ const (
 )
 
 // AppendReport appends r as JSON. It keeps 64 exceptions and 64 threads (those
-// that crashed before others), of stacks and strings what AppendFrames keeps, 8
-// KiB of a message. Equal reports give equal bytes.
+// that crashed before others), of stacks the innermost 150 and the outermost 50
+// frames, 8 KiB of a message, 1 KiB of other strings. Equal reports give equal bytes.
 func AppendReport(dst []byte, r *millrace.Report) []byte {
 	out, _ := AppendReportCut(dst, r, true)
 	return out
