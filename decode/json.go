@@ -156,7 +156,7 @@ func (d *Decoder) markedValue(m *marks, b []byte, i int) (v millrace.Value, raw 
 	switch c := b[i]; c {
 	case '"':
 		var escaped bool
-		if end, escaped = scanString(b, i+1); end < 0 {
+		if end, escaped = m.scanString(b, i+1); end < 0 {
 			return v, nil, -1
 		}
 		return millrace.StringValue(d.jsonString(b[i+1:end-1], escaped)), b[i:end], end

@@ -100,7 +100,7 @@ func (m *marks) skipString(b []byte, i int) int {
 	if end := m.end(i); end >= 0 && end < len(b) && b[end] == '"' {
 		return end + 1
 	}
-	end, _ := scanString(b, i)
+	end, _ := m.scanString(b, i)
 	return end
 }
 

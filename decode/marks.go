@@ -53,3 +53,33 @@ func (m *marks) end(i int) int {
 	}
 	return i + bits.TrailingZeros64(x)
 }
+
+// scanString is the function of this name for b, whose marks these are, or those of its
+// beginning: a stack trace is a long string with an escape every hundred bytes, which
+// the marks show at a glance.
+func (m *marks) scanString(b []byte, i int) (end int, escaped bool) {
+	for n := min(m.n, len(b)); i < n; {
+		x := load(unsafe.Pointer(&m.bits), i>>3) >> (uint(i) & 7)
+		if x == 0 {
+			i = min(i&^7+64, n)
+			continue
+		}
+		if i += bits.TrailingZeros64(x); i >= n {
+			i = n
+			break
+		}
+		switch b[i] {
+		case '"':
+			return i + 1, escaped
+		case '\\':
+		default:
+			return ^i, escaped
+		}
+		escaped = true
+		if i = skipEscape(b, i+1); i < 0 {
+			return i, true
+		}
+	}
+	end, more := scanString(b, i) // what is beyond the marks
+	return end, escaped || more
+}

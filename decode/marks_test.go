@@ -90,3 +90,44 @@ func TestSkipValueWithMarks(t *testing.T) {
 		check(strings.Repeat(" ", i) + line[:i+1]) // elsewhere in a block
 	}
 }
+
+// With marks, of the whole line or of its beginning, a string ends where it ends without.
+func TestScanStringWithMarks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	pieces := []string{"x", strings.Repeat("plain text ", 9), `\n\tat `, `\"`, `\\`, `\u00e9`, `\u00g9`, `\x`, `"`, "\x01", "é", `\`}
+	var m marks
+	for range 3000 {
+		var b []byte
+		for range rng.IntN(40) {
+			b = append(b, pieces[min(rng.IntN(len(pieces)), rng.IntN(len(pieces)))]...)
+		}
+		for _, n := range []int{len(b), rng.IntN(len(b) + 1), 0} {
+			m.set(b, n)
+			for i := 0; i <= len(b); i += 1 + rng.IntN(9) {
+				end, escaped := m.scanString(b, i)
+				if wantEnd, want := scanString(b, i); end != wantEnd || escaped != want {
+					t.Fatalf("%q marked up to %d, from %d: %d %t, want %d %t", b, n, i, end, escaped, wantEnd, want)
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkScanString finds the end of a stack trace.
+func BenchmarkScanString(b *testing.B) {
+	text := append(traceBody(10), '"')
+	m := &marks{}
+	m.set(text, len(text))
+	b.Run("marks", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			m.scanString(text, 0)
+		}
+	})
+	b.Run("words", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			scanString(text, 0)
+		}
+	})
+}
