@@ -34,8 +34,8 @@ type samples struct {
 	rows    []sampleRow // of exceptions in the flush under way
 	origins []sampleOrigin
 	dead    []int32
-	least   int // bytes of rows that are never tidied,
-	crowded int // and those from which on they are next time
+	least   int // bytes of rows that are worth tidying,
+	crowded int // and how many rows have when it is done next
 	total   SampleStatus
 }
 
@@ -65,6 +65,7 @@ type sampleRow struct {
 type sampleOrigin struct {
 	rec             millrace.Record // without its payload
 	stored, sampled tally
+	unused          int64 // bytes of rows that are not stored
 }
 
 // tally counts events and their weight.
@@ -225,15 +226,17 @@ const rowBytes = 200
 const tidyBytes = 8 << 20
 
 // tidy removes the rows that were displaced since they were appended, once rows have
-// grown to twice what they had when that was done before. Nearly each event is the newest
+// grown by half of what was left when that was done before. Nearly each event is the newest
 // when its row is appended, and no longer a moment later: of 50 KB each they would be
-// half of the server's memory at the flush. A row is moved once in the mean.
+// half of the server's memory at the flush. A row is moved twice in the mean. What
+// they took of the budget comes back at the flush only: else more would be appended that
+// is displaced, too.
 func (s *samples) tidy(rows *millrace.EventRows) {
 	if rows.Bytes() < s.crowded {
 		return
 	}
 	s.remove(rows)
-	s.crowded = max(s.least, 2*rows.Bytes())
+	s.crowded = rows.Bytes() + max(s.least, rows.Bytes()/2)
 }
 
 // remove removes the rows that were displaced since they were appended.
@@ -249,8 +252,8 @@ func (s *samples) remove(rows *millrace.EventRows) {
 		s.dead = append(s.dead, r.row)
 		o := &s.origins[r.origin]
 		o.sampled.add(rows.Weight[r.row])
+		o.unused += int64(r.bytes)
 		r.of.kept--
-		s.budget.add(o.rec.Arrived, -int64(r.bytes))
 	}
 	clear(s.rows[len(kept):])
 	s.rows = kept
@@ -277,6 +280,9 @@ func (s *samples) settle(rows *millrace.EventRows, a *accounts) {
 		a.received(&o.rec, millrace.OutcomeStored, "", o.stored.events, o.stored.weight, "")
 		s.sampled(&o.rec, o.sampled, a)
 		s.total.Stored += o.stored.events
+		if o.unused > 0 {
+			s.budget.add(o.rec.Arrived, -o.unused)
+		}
 	}
 	s.rows, s.origins, s.crowded = s.rows[:0], s.origins[:0], s.least
 }
