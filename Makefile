@@ -14,6 +14,7 @@ FUZZTIME ?= 60s
 BENCH_SECONDS ?= 120
 BENCH_BINARY ?=
 BENCH_ROWS ?=
+BENCH_CASE ?=
 BENCH_RUN ?= ^TestBench(Ratio|Protocols)?$$
 TOOL := go tool -modfile=tools/go.mod
 
@@ -101,7 +102,7 @@ test-fast: check-compilers ## all tests that take seconds
 test-race: check-compilers ## every package under the race detector
 	go test -race ./...
 
-bench: bench-engine bench-load bench-exceptions bench-search ## throughput, latency, memory and disk under full load
+bench: bench-engine bench-load bench-exceptions bench-search ## throughput, latency, memory and disk under full load; exceptions, searches
 
 bench-engine: check-compilers ## the rollup engine by itself
 	MILLRACE_BENCH=1 go test -count=1 -timeout 60m -v -run '^TestEngineBench$$' ./rollup
@@ -112,12 +113,14 @@ bench-load: check-compilers ## the server under full load over HTTP
 	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) BENCH_BINARY=$(BENCH_BINARY) \
 	  go test -count=1 -timeout 90m -v -run '$(BENCH_RUN)' ./cmd/millrace
 
-# BENCH_CONFIG=YAML is another configuration of the server; BENCH_PROFILES as above.
-bench-exceptions: check-compilers ## exceptions under load: large, small, counted, a storm
-	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) go test -count=1 -timeout 60m -v -run '^TestBenchExceptions$$' ./cmd/millrace
+# BENCH_CASE=storm measures one of 50_KB_JSON, 50_KB_text, 1_KB, pre-aggregated and
+# storm; BENCH_CONFIG=YAML is another configuration of the server; BENCH_PROFILES as above.
+bench-exceptions: check-compilers ## exceptions under load: 50 KB, 1 KB, counted, a storm beside another issue
+	MILLRACE_BENCH=1 BENCH_SECONDS=$(BENCH_SECONDS) go test -count=1 -timeout 60m -v -run '^TestBenchExceptions$$/^$(BENCH_CASE)' ./cmd/millrace
 
-# BENCH_ROWS=N stores fewer rows than 20,000,000; BENCH_DATA=DIR keeps them for the next run.
-bench-search: check-compilers ## how soon questions are answered over 20 million rows
+# BENCH_ROWS=N stores fewer rows than 20,000,000, one in a hundred an exception of
+# BENCH_FAULT_BYTES (2500); BENCH_DATA=DIR keeps them for the next run.
+bench-search: check-compilers ## how soon questions are answered over 20 million rows, 1% of them exceptions
 	MILLRACE_BENCH=1 BENCH_ROWS=$(BENCH_ROWS) go test -count=1 -timeout 60m -v -run '^TestBenchSearch$$' ./cmd/millrace
 
 # BENCH_SECONDS=N is how long each of the two is sent to.

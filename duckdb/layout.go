@@ -50,6 +50,9 @@ func layoutOf(table string) *layout {
 //   - A trace id of 32 lower-case hex digits is kept as a UUID, any other as text:
 //     half the size, a third of the time to look one up.
 //
+// Messages and attrs of 8 KB and more are packed (longText): read them by
+// longMessage and longAttrs.
+//
 // The compression of text is chosen, not left to DuckDB's analysis, which takes
 // 1.9 times the CPU and 2.5 times the disk for attributes: zstd for the long
 // texts, a dictionary for what repeats. So is that of most numbers: trying every

@@ -37,6 +37,11 @@ type Result struct {
 // Run puts a server under load, asks questions meanwhile, waits until the queue
 // is drained, and checks that every line is stored and counted.
 func Run(ctx context.Context, s *Server, job Job) (*Result, error) {
+	r, err := run(ctx, s, job)
+	return r, s.explain(err)
+}
+
+func run(ctx context.Context, s *Server, job Job) (*Result, error) {
 	c, err := client.New(s.URL, client.Options{})
 	if err != nil {
 		return nil, err

@@ -21,7 +21,8 @@ type Server struct {
 	URL  string
 	Data string // its data directory
 	cmd  *exec.Cmd
-	logs bytes.Buffer // its stderr; read it only after Stop
+	logs tail // the end of its stderr
+	out  tail // of its stdout
 	done chan error
 }
 
@@ -39,23 +40,25 @@ func Start(cmd *exec.Cmd, data string) (*Server, error) {
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		fmt.Fprintln(&s.out, lines.Text())
 		if _, url, ok := strings.Cut(lines.Text(), " listens on "); ok {
 			s.URL = strings.TrimSpace(url)
 			break
 		}
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, out) // a full pipe would stop the server
+		_, _ = io.Copy(&s.out, out) // a full pipe would stop the server
 		s.done <- cmd.Wait()
 	}()
 	if s.URL == "" {
 		err := <-s.done
-		return nil, fmt.Errorf("the server ended before it listened: %w\n%s", err, s.logs.String())
+		return nil, s.explain(fmt.Errorf("the server ended before it listened: %w", err))
 	}
 	return s, nil
 }
 
-// Stop ends the server in order and returns what it wrote to its log.
+// Stop ends the server in order and returns the end of what it wrote to its log. The
+// error of a server that failed has its last words.
 func (s *Server) Stop() (logs string, err error) {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return "", fmt.Errorf("stop server: %w", err)
@@ -66,7 +69,7 @@ func (s *Server) Stop() (logs string, err error) {
 	if errors.As(err, &exit) && exit.ExitCode() == 130 { // interrupted: what it was asked to be
 		err = nil
 	}
-	return s.logs.String(), err
+	return s.logs.String(), s.explain(err)
 }
 
 // Usage is what a process has used of the machine.

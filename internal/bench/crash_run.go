@@ -33,8 +33,14 @@ type Outcomes struct{ Received, Stored, Sampled, Other int64 }
 
 // RunCrashes puts a server under a load of exceptions, waits until the queue is
 // drained, and checks that each is counted and that its details are stored or
-// accounted for as sampled.
+// accounted for as sampled. With an error, the result is what was measured before, nil
+// if nothing was.
 func RunCrashes(ctx context.Context, s *Server, job CrashJob) (*CrashResult, error) {
+	r, err := runCrashes(ctx, s, job)
+	return r, s.explain(err)
+}
+
+func runCrashes(ctx context.Context, s *Server, job CrashJob) (*CrashResult, error) {
 	c, err := client.New(s.URL, client.Options{})
 	if err != nil {
 		return nil, err
@@ -64,13 +70,13 @@ func RunCrashes(ctx context.Context, s *Server, job CrashJob) (*CrashResult, err
 	}
 	done, err := drained(ctx, c, want, r.received)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	for sink, at := range done {
 		r.Drained[sink] = at.Sub(started)
 	}
 	if r.Usage, err = s.Usage(); err != nil {
-		return nil, err
+		return r, err
 	}
 	r.Usage.CPU -= idle.CPU
 	return r, r.check(ctx, c, want)
@@ -153,8 +159,11 @@ func (r *CrashResult) check(ctx context.Context, c *client.Client, events int64)
 }
 
 // Sustained is exceptions per second from the first one sent to the last one
-// stored and counted.
+// stored and counted, 0 if that did not come to pass.
 func (r *CrashResult) Sustained() float64 {
+	if len(r.Drained) == 0 {
+		return 0
+	}
 	last := r.Sent.Elapsed
 	for _, d := range r.Drained {
 		last = max(last, d)
@@ -170,7 +179,11 @@ func (r *CrashResult) Write(w io.Writer, title, machine string) {
 	t.row("sent", fmt.Sprintf("%d of %.0f bytes, %d events, %d occurrences, %d requests", r.Sent.Exceptions, float64(r.Sent.Bytes)/n, r.Sent.Events, r.Sent.Occurrences, r.Sent.Requests))
 	t.row("accepted (durable)", fmt.Sprintf("%.0f/s, %.0f MB/s, for %.0f s", n/r.Sent.Elapsed.Seconds(), float64(r.Sent.Bytes)/1e6/r.Sent.Elapsed.Seconds(), r.Sent.Elapsed.Seconds()))
 	t.row("**counted and stored, queue drained**", fmt.Sprintf("**%.0f/s**", r.Sustained()))
-	t.row("drained after the last one sent", fmt.Sprintf("details %.1f s, counts %.1f s", (r.Drained["events"]-r.Sent.Elapsed).Seconds(), (r.Drained["rollup"]-r.Sent.Elapsed).Seconds()))
+	if len(r.Drained) == 0 {
+		t.row("drained after the last one sent", "never")
+	} else {
+		t.row("drained after the last one sent", fmt.Sprintf("details %.1f s, counts %.1f s", (r.Drained["events"]-r.Sent.Elapsed).Seconds(), (r.Drained["rollup"]-r.Sent.Elapsed).Seconds()))
+	}
 	t.row("request answered in (p50 / p99 / max)", quantiles(r.Sent.Requested))
 	t.row("told to wait", fmt.Sprintf("%d times; a request began %.1f s late at most", r.Sent.Throttled, r.Sent.LongestLag.Seconds()))
 	o := r.Accounts["events"]

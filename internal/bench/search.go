@@ -25,6 +25,8 @@ type SearchJob struct {
 	Rows int64   // lines to store; default 20M
 	Rate float64 // lines a second, which the server must keep up with; default 150,000
 	Asks int     // times that each question is asked; default 30
+	// FaultBytes is the size of the exceptions among the rows; default 2,500.
+	FaultBytes int
 	// Kept is a file that notes what the server's data directory holds once all is
 	// stored. If it is there, nothing is stored: the questions are asked again.
 	Kept string
@@ -43,6 +45,9 @@ func (j *SearchJob) defaults() {
 	}
 	if j.Rate <= 0 {
 		j.Rate = 150_000
+	}
+	if j.FaultBytes <= 0 {
+		j.FaultBytes = 2500
 	}
 	if j.Asks <= 0 {
 		j.Asks = 30
@@ -67,6 +72,11 @@ type SearchAnswer struct {
 // Search stores rows over HTTP, unless they are there, waits until the server is
 // at rest, and asks one question after the other.
 func Search(ctx context.Context, s *Server, job SearchJob) (*SearchResult, error) {
+	r, err := runSearch(ctx, s, job)
+	return r, s.explain(err)
+}
+
+func runSearch(ctx context.Context, s *Server, job SearchJob) (*SearchResult, error) {
 	job.defaults()
 	c, err := client.New(s.URL, client.Options{})
 	if err != nil {
@@ -159,7 +169,7 @@ func storeSearchRows(ctx context.Context, s *Server, c *client.Client, job Searc
 	}
 	faults := make(chan result, 1)
 	go func() {
-		n, err := sendFaults(ctx, s.URL, job.Rows/faultShare, have.From, load.For)
+		n, err := sendFaults(ctx, s.URL, job.Rows/faultShare, job.FaultBytes, have.From, load.For)
 		faults <- result{n, err}
 	}()
 	sent, err := senders.Run(ctx)
@@ -168,8 +178,10 @@ func storeSearchRows(ctx context.Context, s *Server, c *client.Client, job Searc
 		return have, err
 	}
 	other += got.n
-	have.Rows = sent.Lines + other
-	_, err = Drained(ctx, c, have.Rows)
+	// Of exceptions of a minute that are alike some are sampled.
+	var accounts CrashResult
+	_, err = drained(ctx, c, sent.Lines+other, accounts.received)
+	have.Rows = accounts.Accounts["events"].Stored
 	have.Storing = time.Since(started)
 	return have, err
 }

@@ -22,18 +22,18 @@ const (
 	searchFaults = 2000
 )
 
-// sendFaults sends at least n exceptions of 2.5 KB, spread over the hours, evenly in
-// the time given, so that they lie among the other rows, and returns how many.
-func sendFaults(ctx context.Context, url string, n int64, from time.Time, in time.Duration) (sent int64, err error) {
+// sendFaults sends at least n exceptions of size bytes, spread over the hours, evenly
+// in the time given, so that they lie among the other rows, and returns how many.
+func sendFaults(ctx context.Context, url string, n int64, size int, from time.Time, in time.Duration) (sent int64, err error) {
 	c, err := client.New(url, client.Options{Source: "faults", Compression: client.CompressNone, Attempts: 1000, MaxBackoff: time.Second})
 	if err != nil {
 		return 0, err
 	}
-	crashes := gen.NewCrashes(7, 2, gen.CrashOptions{Faults: searchFaults, Frames: 20, Bytes: 2500})
+	crashes := gen.NewCrashes(7, 2, gen.CrashOptions{Faults: searchFaults, Frames: 20, Bytes: size})
 	step := searchHours * time.Hour / time.Duration(n+1)
 	at := from
-	const each = 200
-	pace := time.NewTicker(max(in*each/time.Duration(n+1), 1))
+	each := min(200, max(1, 1_000_000/size))
+	pace := time.NewTicker(max(in*time.Duration(each)/time.Duration(n+1), 1))
 	defer pace.Stop()
 	for seq := int64(0); sent < n; seq++ {
 		select {
@@ -41,7 +41,7 @@ func sendFaults(ctx context.Context, url string, n int64, from time.Time, in tim
 			return 0, ctx.Err()
 		case <-pace.C:
 		}
-		b := crashes.Next(each, at, at.Add(each*step))
+		b := crashes.Next(each, at, at.Add(time.Duration(each)*step))
 		a, err := c.Send(ctx, seq, b.Body)
 		if err != nil {
 			return 0, fmt.Errorf("send exceptions: %w", err)
