@@ -283,3 +283,11 @@ type IssueSettings struct {
 	Author   string `json:"author"`
 	At       int64  `json:"at"` // ns
 }
+
+// ErrNoIssuesTable is what Store.SQL answers to who asks for a table of issues:
+// they lie in Meta, where statements of users do not run. ErrInvalid.
+var ErrNoIssuesTable error = &Error{
+	Code: ErrInvalid,
+	Message: "sql: issues: no such table: issues are not kept where statements run. GET /api/v1/issues and millrace issues list --json list them " +
+		"with their fingerprints, by which exceptions and rollup_exceptions are joined",
+}

@@ -202,6 +202,8 @@ func (c *statementCheck) table(name string) error {
 		c.own[name] = true
 	case c.public[name]:
 		c.used[name] = true
+	case strings.EqualFold(name, "issues"):
+		return millrace.ErrNoIssuesTable
 	default:
 		return millrace.Errorf(millrace.ErrInvalid, "sql: there is no table %.80q here; there are %s",
 			name, strings.Join(slices.Sorted(maps.Keys(c.public)), ", "))

@@ -197,6 +197,9 @@ func (ck *checker) node(n map[string]any, at standing) error {
 			name = part + "." + name
 		}
 	}
+	if lower == "issues" {
+		return millrace.ErrNoIssuesTable
+	}
 	return millrace.Errorf(millrace.ErrInvalid,
 		"sql: %s: no such table; there are events, exceptions, ledger, gaps, positions, segments, set_aside and rollup_NAME", name)
 }

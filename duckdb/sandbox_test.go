@@ -3,6 +3,7 @@ package duckdb
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -192,6 +193,17 @@ func TestSandbox(t *testing.T) {
 	if n := query(t, db, "SELECT count(*), (SELECT any_value(\"offset\") FROM positions) FROM events").Rows[0]; n[0] != int64(100) || n[1] != int64(7) {
 		t.Errorf("after the attacks: %v", n)
 	}
+}
+
+// TestNoIssuesTable tells who joins issues where they are; a CTE of that name is one.
+func TestNoIssuesTable(t *testing.T) {
+	db := withEvents(t, 1)
+	for _, q := range []string{"SELECT * FROM issues", "SELECT count(*) FROM exceptions e JOIN ISSUES i ON i.id = e.fingerprint"} {
+		if _, err := db.SQL(t.Context(), q, testLimits); !errors.Is(err, millrace.ErrNoIssuesTable) {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	query(t, db, "WITH issues AS (SELECT 1 AS id) SELECT id FROM issues")
 }
 
 // TestSandboxAllows lists what people do ask.
