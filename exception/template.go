@@ -213,8 +213,9 @@ func (p *open) match(text string, from int) (end int, ok bool) {
 
 // matchHeads looks at what .NET prints before the first frame.
 func (t *Template) matchHeads(head string, messages []string) ([]string, bool) {
-	for i, more := 0, true; ; i++ {
+	for i := 0; ; i++ {
 		var typ, msg string
+		var more bool
 		if typ, msg, head, more = dotnetHead(head); i == len(t.heads) || typ != t.heads[i] {
 			return messages, false
 		}

@@ -37,7 +37,7 @@ const (
 	maxTemplate  = 256 << 10
 	// Making a template costs three times what reading a text does. Where it takes the
 	// place of another, or others have the same frames already, one in so many is made.
-	templateTries = 16
+	templateTries = 64
 )
 
 // find returns the template by which a text can be told, with its messages; one
