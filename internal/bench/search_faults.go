@@ -79,7 +79,7 @@ func someFaults(ctx context.Context, c *client.Client, to time.Time) (f faults, 
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return f, fmt.Errorf("read an exception: %w", err)
 		}
-		if e.Attrs.Fingerprint != "" {
+		if e.Attrs.Fingerprint != "" && e.TraceID != "" { // not those among the application logs
 			seen[e.Attrs.Fingerprint]++
 			f.trace = e.TraceID
 		}
