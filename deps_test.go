@@ -62,7 +62,7 @@ var ownedModules = map[string][]string{
 	"github.com/pressly/goose":            {"meta"},
 	"github.com/alecthomas/kong":          {"cmd/millrace"},
 	"github.com/goccy/go-yaml":            {"config", "transform", "issue"}, // what people write
-	"github.com/expr-lang/expr":           {"rollup", "transform"}, // conditions
+	"github.com/expr-lang/expr":           {"rollup", "transform"},          // conditions
 }
 
 // standardOnly must build with the standard library alone: whoever imports them

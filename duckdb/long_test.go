@@ -107,14 +107,21 @@ func TestLongRows(t *testing.T) {
 		t.Helper()
 		for _, f := range []*millrace.Filter{
 			nil,
-			{Op: millrace.FilterText, Value: "COM.EXAMPLE.SHOP"}, {Op: millrace.FilterText, Value: "日本語"},
-			{Op: millrace.FilterText, Value: "größe"}, {Op: millrace.FilterText, Value: "qty=7"}, {Op: millrace.FilterText, Value: "KLUv"},
+			{Op: millrace.FilterText, Value: "COM.EXAMPLE.SHOP"},
+			{Op: millrace.FilterText, Value: "日本語"},
+			{Op: millrace.FilterText, Value: "größe"},
+			{Op: millrace.FilterText, Value: "qty=7"},
+			{Op: millrace.FilterText, Value: "KLUv"},
 			{Op: millrace.FilterText, Value: "\uFDD1"},
-			{Op: millrace.FilterEq, Field: "message", Value: all[8].Message}, {Op: millrace.FilterGlob, Field: "message", Value: "*handle49*"},
+			{Op: millrace.FilterEq, Field: "message", Value: all[8].Message},
+			{Op: millrace.FilterGlob, Field: "message", Value: "*handle49*"},
 			{Op: millrace.FilterRegexp, Field: "message", Value: `sku-[0-9a-f]{8}`},
-			{Op: millrace.FilterEq, Field: "content", Value: "Content: " + all[8].Message}, {Op: millrace.FilterGlob, Field: "content", Value: "Content: com*"},
-			{Op: millrace.FilterEq, Field: "type", Value: "com.shop.Fault2Exception"}, {Op: millrace.FilterEq, Field: "fingerprint", Value: "f3"},
-			{Op: millrace.FilterGe, Field: "n", Value: "7"}, {Op: millrace.FilterEq, Field: "status", Value: "not a number"},
+			{Op: millrace.FilterEq, Field: "content", Value: "Content: " + all[8].Message},
+			{Op: millrace.FilterGlob, Field: "content", Value: "Content: com*"},
+			{Op: millrace.FilterEq, Field: "type", Value: "com.shop.Fault2Exception"},
+			{Op: millrace.FilterEq, Field: "fingerprint", Value: "f3"},
+			{Op: millrace.FilterGe, Field: "n", Value: "7"},
+			{Op: millrace.FilterEq, Field: "status", Value: "not a number"},
 		} {
 			q := millrace.EventQuery{From: v1Day.UnixNano(), To: v1Day.UnixNano() + 100, Limit: 100, Filter: f}
 			page, err := db.Events(t.Context(), q)

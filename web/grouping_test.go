@@ -29,16 +29,16 @@ func newRulesFixture(t *testing.T, now time.Time, guard *auth.Guard) (*fixture, 
 	var seen []millrace.Sighting
 	for k, x := range faults {
 		report := sampleReport(x)
-		print := exception.FingerprintOf(exception.LatestVersion, report)
+		fingerprint := exception.FingerprintOf(exception.LatestVersion, report)
 		e := millrace.Event{
 			Time: now.Add(-time.Duration(10+k) * time.Minute).UnixNano(), Weight: int64(k + 1), Kind: millrace.KindException, Project: "default", Source: "app",
 			Service: x.service, Env: "production", Level: "error", Message: x.title, Ordinal: int32(k),
 		}
 		e.Set(millrace.AttrType, millrace.StringValue(x.typ))
-		e.Set(millrace.AttrFingerprint, millrace.StringValue(print))
+		e.Set(millrace.AttrFingerprint, millrace.StringValue(fingerprint))
 		events = append(events, e)
 		seen = append(seen, millrace.Sighting{
-			Project: "default", Fingerprint: print, Env: "production", First: e.Time, Last: e.Time, Type: x.typ, Title: x.title,
+			Project: "default", Fingerprint: fingerprint, Env: "production", First: e.Time, Last: e.Time, Type: x.typ, Title: x.title,
 			Culprit: x.culprit, Level: "error", Service: x.service, Language: x.language, Report: exception.AppendReport(nil, report),
 		})
 	}
