@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ type forgetful struct {
 	millrace.Store
 	t              testing.TB
 	minutes, hours int64
-	reads          int
+	reads          atomic.Int64 // Periods reads side by side
 }
 
 func (f *forgetful) Coverage(ctx context.Context, rollup string, from, to int64) (*millrace.Coverage, error) {
@@ -31,7 +32,7 @@ func (f *forgetful) Coverage(ctx context.Context, rollup string, from, to int64)
 }
 
 func (f *forgetful) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBatch, error) {
-	f.reads++
+	f.reads.Add(1)
 	for _, p := range q.Parts {
 		if p.Granularity == millrace.Minute && p.Spans[0].From < f.minutes || p.Granularity == millrace.Hour && p.Spans[0].From < f.hours {
 			f.t.Errorf("reads %v, gone before %d and %d", p, f.minutes, f.hours)
@@ -63,7 +64,7 @@ func TestPeriodsAreRollups(t *testing.T) {
 				}
 				req := w.periods()
 				alone, err := w.alone(t, s, req)
-				before := store.reads
+				before := store.reads.Load()
 				res, got := s.Periods(t.Context(), req)
 				if (got == nil) != (err == nil) || got != nil && millrace.ErrorCode(got) != millrace.ErrInvalid {
 					t.Fatalf("question %d, %+v: %v, alone %v", i, req, got, err)
@@ -73,7 +74,7 @@ func TestPeriodsAreRollups(t *testing.T) {
 					continue
 				}
 				answered++
-				saved += len(req.Periods) - (store.reads - before)
+				saved += len(req.Periods) - int(store.reads.Load()-before)
 				for k := range alone {
 					if a, b := fmt.Sprint(alone[k]), fmt.Sprint(res.Periods[k]); a != b {
 						t.Fatalf("question %d, %+v, period %d:\n%s, alone\n%s", i, req, k, b, a)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,11 +39,14 @@ type world struct {
 // counted remembers what is read.
 type counted struct {
 	millrace.Store
+	mu    sync.Mutex // Periods reads side by side
 	parts []millrace.CellPart
 }
 
 func (c *counted) Cells(ctx context.Context, q millrace.CellQuery) (*millrace.CellBatch, error) {
+	c.mu.Lock()
 	c.parts = q.Parts
+	c.mu.Unlock()
 	return c.Store.Cells(ctx, q)
 }
 
