@@ -47,6 +47,9 @@ func (s *Server) feedSyslog(addr string, kill bool, head string) {
 		close(restarted)
 	}
 	for i := range syslogEvents {
+		if kill && i == syslogEvents/6 {
+			s.connected()
+		}
 		if kill && i == syslogEvents/3 {
 			s.Kill()
 			go func() {
@@ -66,6 +69,18 @@ func (s *Server) feedSyslog(addr string, kill bool, head string) {
 	if err := conn.Close(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// connected waits until the sender's connection is up and something of it is
+// stored: before that all that was fed may be in the sender's buffers, and lost.
+func (s *Server) connected() {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if rows, err := s.sql("SELECT count(*) FROM events"); err == nil && rows[0][0] != "0" {
+			return
+		}
+	}
+	s.t.Fatal("nothing is stored of what was fed")
 }
 
 // head5424 begins the messages that are fed, with a field of each kind.
