@@ -30,8 +30,8 @@ type crashCase struct {
 }
 
 var crashCases = []crashCase{
-	{name: "50 KB JSON, stack of 50 frames", load: bench.CrashLoad{Rate: 2100}, target: 2000},
-	{name: "50 KB text, stack of 50 frames", load: bench.CrashLoad{Rate: 2100, CrashOptions: gen.CrashOptions{Form: gen.CrashText}}, target: 2000},
+	{name: "50 KB JSON, stack of 50 frames", load: bench.CrashLoad{Rate: 2100, Senders: 8, Many: true}, target: 2000},
+	{name: "50 KB text, stack of 50 frames", load: bench.CrashLoad{Rate: 2100, Senders: 8, Many: true, CrashOptions: gen.CrashOptions{Form: gen.CrashText}}, target: 2000},
 	{name: "1 KB", load: bench.CrashLoad{Rate: 52_000, CrashOptions: gen.CrashOptions{Bytes: 1000, Frames: 6, Pool: 60_000}}, target: 50_000},
 	{name: "pre-aggregated", load: bench.CrashLoad{Rate: 52_000, Batch: 2500, CrashOptions: gen.CrashOptions{Form: gen.CrashCounted, Bytes: 300, Frames: 6, Pool: 60_000}}, target: 50_000},
 	{name: "storm of one looping 1 KB exception", load: bench.CrashLoad{Rate: 100_000, CrashOptions: gen.CrashOptions{Faults: 1, Bytes: 1000, Frames: 6, Pool: 40_000}}, probes: true},

@@ -24,6 +24,7 @@ type CrashLoad struct {
 	Batch   int           // exceptions per request; default 1 MB of them
 	For     time.Duration // how long; default 120 s
 	Senders int           // requests under way; default 4
+	Many    bool          // senders are clients of their own, whose records go to several partitions
 	Seed    uint64
 }
 
@@ -66,7 +67,7 @@ type CrashSent struct {
 type crashSender struct {
 	load    *CrashLoad
 	url     string
-	id      string // of the client: its requests are numbered
+	ids     []string // of the clients: their requests are numbered
 	http    *http.Client
 	mu      sync.Mutex
 	pools   []*gen.Crashes // one for each request under way
@@ -80,7 +81,7 @@ type crashSender struct {
 // prepare makes what is sent, which takes a while and memory.
 func (l *CrashLoad) prepare(url string) *crashSender {
 	l.defaults()
-	s := &crashSender{load: l, url: url + l.path(), id: client.NewClientID(), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: l.Senders}}}
+	s := &crashSender{load: l, url: url + l.path(), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: l.Senders}}}
 	o := l.CrashOptions
 	if o.Faults <= 0 {
 		o.Faults = 300
@@ -92,6 +93,11 @@ func (l *CrashLoad) prepare(url string) *crashSender {
 	o.Pool = (o.Pool + l.Batch - 1) / l.Batch * l.Batch // whole requests
 	for i := range l.Senders {
 		s.pools = append(s.pools, gen.NewCrashes(l.Seed, uint64(i), o))
+		if i == 0 || l.Many {
+			s.ids = append(s.ids, client.NewClientID())
+		} else {
+			s.ids = append(s.ids, s.ids[0])
+		}
 	}
 	return s
 }
@@ -103,7 +109,7 @@ func (s *crashSender) run(ctx context.Context) (CrashSent, error) {
 	errs := make([]error, s.load.Senders)
 	var wg sync.WaitGroup
 	for i := range s.load.Senders {
-		wg.Go(func() { errs[i] = s.each(ctx, s.pools[i]) })
+		wg.Go(func() { errs[i] = s.each(ctx, s.ids[i], s.pools[i]) })
 	}
 	wg.Wait()
 	s.sent.Elapsed = time.Since(s.started)
@@ -112,7 +118,7 @@ func (s *crashSender) run(ctx context.Context) (CrashSent, error) {
 }
 
 // each sends requests one after the other.
-func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
+func (s *crashSender) each(ctx context.Context, id string, pool *gen.Crashes) error {
 	last := s.started
 	for {
 		seq, due := s.turn()
@@ -127,7 +133,7 @@ func (s *crashSender) each(ctx context.Context, pool *gen.Crashes) error {
 		started := time.Now()
 		batch := pool.Next(s.load.Batch, last, started)
 		last = started
-		throttled, err := s.post(ctx, seq, &batch)
+		throttled, err := s.post(ctx, id, seq, &batch)
 		if err != nil {
 			return fmt.Errorf("send exceptions: %w", err)
 		}
@@ -160,9 +166,9 @@ func (s *crashSender) turn() (seq int64, due time.Time) {
 
 // post sends exceptions until the server has them all, and returns how often it was
 // told to wait.
-func (s *crashSender) post(ctx context.Context, seq int64, batch *gen.CrashBatch) (throttled int64, err error) {
+func (s *crashSender) post(ctx context.Context, id string, seq int64, batch *gen.CrashBatch) (throttled int64, err error) {
 	for ; ; throttled++ {
-		status, text, err := s.try(ctx, seq, batch.Body)
+		status, text, err := s.try(ctx, id, seq, batch.Body)
 		if err != nil {
 			return throttled, err
 		}
@@ -182,7 +188,7 @@ func (s *crashSender) post(ctx context.Context, seq int64, batch *gen.CrashBatch
 	}
 }
 
-func (s *crashSender) try(ctx context.Context, seq int64, body []byte) (status int, answer []byte, err error) {
+func (s *crashSender) try(ctx context.Context, id string, seq int64, body []byte) (status int, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -191,7 +197,7 @@ func (s *crashSender) try(ctx context.Context, seq int64, body []byte) (status i
 	if s.load.Form == gen.CrashText {
 		req.Header.Set("Content-Type", "text/plain")
 	}
-	req.Header.Set("X-Millrace-Client", s.id)
+	req.Header.Set("X-Millrace-Client", id)
 	req.Header.Set("X-Millrace-Seq", strconv.FormatInt(seq, 10))
 	res, err := s.http.Do(req)
 	if err != nil {
