@@ -5,6 +5,24 @@ DATA stops<>+8(SB)/8, $0x5C5C5C5C5C5C5C5C // backslash
 DATA stops<>+16(SB)/8, $0x1F1F1F1F1F1F1F1F // the last control character
 GLOBL stops<>(SB), RODATA|NOPTR, $24
 
+// FIND_STOPS sets the bytes of Y2 and Y3 that stop a string among the 64 at SI. Y5, Y6
+// and Y7 hold the stops; where min(x, 0x1F) == x there is a control character.
+#define FIND_STOPS \
+	VMOVDQU   (SI), Y0; \
+	VMOVDQU   32(SI), Y1; \
+	VPCMPEQB  Y0, Y5, Y2; \
+	VPCMPEQB  Y1, Y5, Y3; \
+	VPCMPEQB  Y0, Y6, Y4; \
+	VPOR      Y4, Y2, Y2; \
+	VPCMPEQB  Y1, Y6, Y4; \
+	VPOR      Y4, Y3, Y3; \
+	VPMINUB   Y0, Y7, Y4; \
+	VPCMPEQB  Y4, Y0, Y4; \
+	VPOR      Y4, Y2, Y2; \
+	VPMINUB   Y1, Y7, Y4; \
+	VPCMPEQB  Y4, Y1, Y4; \
+	VPOR      Y4, Y3, Y3
+
 // func markBlocks(dst, src unsafe.Pointer, n int)
 TEXT ·markBlocks(SB), NOSPLIT, $0-24
 	MOVQ         dst+0(FP), DI
@@ -15,20 +33,7 @@ TEXT ·markBlocks(SB), NOSPLIT, $0-24
 	VPBROADCASTQ stops<>+16(SB), Y7
 
 loop:
-	VMOVDQU   (SI), Y0
-	VMOVDQU   32(SI), Y1
-	VPCMPEQB  Y0, Y5, Y2
-	VPCMPEQB  Y1, Y5, Y3
-	VPCMPEQB  Y0, Y6, Y4
-	VPOR      Y4, Y2, Y2
-	VPCMPEQB  Y1, Y6, Y4
-	VPOR      Y4, Y3, Y3
-	VPMINUB   Y0, Y7, Y4
-	VPCMPEQB  Y4, Y0, Y4 // min(x, 0x1F) == x
-	VPOR      Y4, Y2, Y2
-	VPMINUB   Y1, Y7, Y4
-	VPCMPEQB  Y4, Y1, Y4
-	VPOR      Y4, Y3, Y3
+	FIND_STOPS
 	VPMOVMSKB Y2, AX
 	VPMOVMSKB Y3, BX
 	SHLQ      $32, BX
@@ -51,20 +56,7 @@ TEXT ·firstStop(SB), NOSPLIT, $0-24
 	VPBROADCASTQ stops<>+16(SB), Y7
 
 next:
-	VMOVDQU   (SI), Y0
-	VMOVDQU   32(SI), Y1
-	VPCMPEQB  Y0, Y5, Y2
-	VPCMPEQB  Y1, Y5, Y3
-	VPCMPEQB  Y0, Y6, Y4
-	VPOR      Y4, Y2, Y2
-	VPCMPEQB  Y1, Y6, Y4
-	VPOR      Y4, Y3, Y3
-	VPMINUB   Y0, Y7, Y4
-	VPCMPEQB  Y4, Y0, Y4
-	VPOR      Y4, Y2, Y2
-	VPMINUB   Y1, Y7, Y4
-	VPCMPEQB  Y4, Y1, Y4
-	VPOR      Y4, Y3, Y3
+	FIND_STOPS
 	VPOR      Y2, Y3, Y4
 	VPTEST    Y4, Y4
 	JNZ       found
